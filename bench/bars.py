@@ -1,0 +1,53 @@
+"""What the figures must reach, and whether they do.
+
+Rule: a bar stands here once, with its aim, and every benchmark prints its own beside what
+it measured. A figure that could not be measured is no pass.
+"""
+
+from typing import Literal
+
+import msgspec
+
+Unit = Literal["×", "keys/s", "s", "MB", "count", "ms"]
+
+
+class Bar(msgspec.Struct, frozen=True):
+    """`bar` None: there is only an aim. `least`: figures must be at least this, not at most."""
+
+    measure: str
+    unit: Unit
+    bar: float | None
+    aim: float
+    least: bool = False
+
+    def reaches(self, figure: float, wanted: float) -> bool:
+        return figure >= wanted if self.least else figure <= wanted
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """A figure against its bar; `figure` None: it was not measured."""
+
+    bar: Bar
+    figure: float | None
+    passed: bool
+    aimed: bool
+
+
+GET_OVER_NGINX = Bar("kv GET, CPU per request over nginx's constant", "×", 1.4, 1.2)
+GET_OVER_AIOHTTP = Bar("the same over aiohttp.web + LMDB by hand", "×", 0.33, 0.25)
+GET_OVER_ROAPI = Bar("the same over ROAPI kv", "×", 0.6, 0.5)
+FIELDS_OVER_ROW = Bar("kv GET of three fields of nineteen over the whole row", "×", 1.25, 1.1)
+BATCH_KEYS = Bar("batch of 100 keys, in a second of one core", "keys/s", 500_000, 900_000, least=True)
+LOAD_OVER_DUCKDB = Bar("load of 1 M rows over DuckDB's own sort and to_json", "×", 2.5, 1.6)
+SWAP_FAILED = Bar("swaps under load: failed requests", "count", 0, 0)
+SWAP_MIXED = Bar("swaps under load: answers that mix versions", "count", 0, 0)
+SWAP_STEP = Bar("swaps under load: p99.9 step", "ms", None, 1.0)
+WORKER_USS = Bar("private memory (USS) of a worker, without snapshot pages", "MB", 45, 30)
+START = Bar("havok serve with snapshots → first 200", "s", 2.5, 1.0)
+
+
+def judge(bar: Bar, figure: float | None) -> Verdict:
+    if figure is None:
+        return Verdict(bar, None, passed=False, aimed=False)
+    passed = bar.bar is None or bar.reaches(figure, bar.bar)
+    return Verdict(bar, figure, passed=passed, aimed=bar.reaches(figure, bar.aim))

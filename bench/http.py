@@ -1,0 +1,213 @@
+"""`python -m bench.http`: Havok and its peers, one core each, rounds interleaved.
+
+Rule: all servers stand ready on the server's core and one at a time is loaded from the
+client's core; each round visits every drive, the next one in the opposite order. CPU is
+read before and after each stretch, so what a server does while idle is not counted.
+"""
+
+import argparse
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+import psutil
+from rich.console import Console
+
+from bench import bars
+from bench.bars import Verdict, judge
+from bench.cpu import Cores, assign_cores, cpu_seconds
+from bench.machine import Machine, look
+from bench.peer import Drive, Peer, Place, Running
+from bench.peers import aiohttp_lmdb, fastapi_redis, havok, nginx, redis, roapi
+from bench.process import StartFailed
+from bench.report import (
+    Figures,
+    Round,
+    Row,
+    Skipped,
+    figures,
+    over,
+    print_figures,
+    print_remarks,
+    print_small,
+    print_verdicts,
+    wide_console,
+    write_json,
+)
+from bench.workload import read_workload
+from bench.wrk import ClientFailed
+
+PEERS: tuple[Peer, ...] = (
+    nginx.Nginx(),
+    redis.RedisGet(),
+    aiohttp_lmdb.AiohttpLmdb(),
+    roapi.Roapi(),
+    fastapi_redis.FastapiRedis(),
+    havok.Havok(),
+)
+_WARM_S = 1.0
+
+
+class Options(msgspec.Struct, frozen=True):
+    rounds: int = 5
+    seconds: float = 3.0
+    many_keys: bool = True
+    small: bool = False
+    only: tuple[str, ...] = ()  # parts of names; empty: all
+
+
+class Report(msgspec.Struct, frozen=True):
+    machine: Machine
+    options: Options
+    rows: tuple[Figures, ...]
+    bars: tuple[Verdict, ...]
+    skipped: tuple[Skipped, ...]
+    measured: tuple[Row, ...]  # every round, for whoever wants other statistics
+
+
+class Contest:
+    """The peers that could be started, and what was measured of each of their drives."""
+
+    def __init__(self, options: Options, console: Console) -> None:
+        self._options = options
+        self._console = console
+        self._entries: list[tuple[Running, Drive]] = []
+        self._rounds: dict[str, list[Round]] = {}
+        self.skipped: list[Skipped] = []
+
+    def start(self, all_peers: Sequence[Peer], cores: Cores, directory: Path, stack: ExitStack) -> None:
+        """Starts what can run; `stack` ends it."""
+        workload = read_workload()
+        for number, peer in enumerate(all_peers):
+            if self._options.only and not any(part.lower() in peer.name.lower() for part in self._options.only):
+                continue
+            if reason := peer.unavailable():
+                self.skipped.append(Skipped(peer.name, reason))
+                continue
+            own = directory / str(number)
+            own.mkdir()
+            with self._console.status(f"starting {peer.name}"):
+                try:
+                    running = peer.start(Place(own, cores, workload, self._options.many_keys))
+                except StartFailed as failure:
+                    self.skipped.append(Skipped(peer.name, f"it did not start: {failure}"))
+                    continue
+            stack.callback(running.stop)
+            self._entries.extend((running, drive) for drive in running.drives)
+
+    def run(self) -> None:
+        for running, drive in self._entries[:]:
+            self._stretch(running, drive, min(_WARM_S, self._options.seconds))  # warm, not kept
+        for number in range(self._options.rounds):
+            order = self._entries[:] if number % 2 == 0 else self._entries[::-1]
+            for running, drive in order:
+                with self._console.status(f"round {number + 1} of {self._options.rounds}: {drive.name}"):
+                    measured = self._stretch(running, drive, self._options.seconds)
+                if measured is not None:
+                    self._rounds.setdefault(drive.name, []).append(measured)
+
+    def _stretch(self, running: Running, drive: Drive, seconds: float) -> Round | None:
+        """One stretch; a drive that fails leaves the contest with the reason."""
+        try:
+            pids = running.pids()
+            before = cpu_seconds(pids)
+            observed = drive.run(seconds)
+            used = cpu_seconds(pids) - before
+            if not observed.requests:
+                raise ClientFailed("no request was answered")
+        except (ClientFailed, psutil.NoSuchProcess) as failure:
+            reason = "a serving process ended" if isinstance(failure, psutil.NoSuchProcess) else str(failure)
+            self.skipped.append(Skipped(drive.name, reason))
+            self._entries.remove((running, drive))
+            self._rounds.pop(drive.name, None)
+            return None
+        return Round(observed, used)
+
+    def rows(self) -> list[Row]:
+        return [
+            Row(drive.name, drive.client, drive.items, drive.note, tuple(self._rounds[drive.name]))
+            for _, drive in self._entries
+            if drive.name in self._rounds
+        ]
+
+
+def verdicts(rows: Sequence[Row]) -> tuple[Verdict, ...]:
+    """The bars of this benchmark; those of rows that were not measured included."""
+    by_name = {row.name: row for row in rows}
+    get = by_name.get(havok.GET)
+    batch = by_name.get(havok.BATCH)
+    return (
+        judge(bars.GET_OVER_NGINX, over(get, by_name.get(nginx.Nginx.name))),
+        judge(bars.GET_OVER_AIOHTTP, over(get, by_name.get(aiohttp_lmdb.AiohttpLmdb.name))),
+        judge(bars.GET_OVER_ROAPI, over(get, by_name.get(roapi.Roapi.name))),
+        judge(bars.FIELDS_OVER_ROW, over(by_name.get(havok.GET_FIELDS), by_name.get(havok.GET_ROW))),
+        judge(bars.BATCH_KEYS, figures(batch, None).items_rate if batch else None),
+    )
+
+
+def measure(options: Options, console: Console, all_peers: Sequence[Peer] = PEERS) -> Report:
+    cores = assign_cores()
+    machine = look(cores)
+    contest = Contest(options, console)
+    with tempfile.TemporaryDirectory(prefix="havok-bench-") as directory, ExitStack() as stack:
+        contest.start(all_peers, cores, Path(directory), stack)
+        contest.run()
+    rows = contest.rows()
+    floor = next((row for row in rows if row.name == nginx.Nginx.name), None)
+    return Report(
+        machine=machine,
+        options=options,
+        rows=tuple(figures(row, floor) for row in rows),
+        bars=verdicts(rows),
+        skipped=tuple(contest.skipped),
+        measured=tuple(rows),
+    )
+
+
+def parse(argv: Sequence[str]) -> tuple[Options, Path | None]:
+    parser = argparse.ArgumentParser(prog="python -m bench.http", description=(__doc__ or "").partition("\n\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of each stretch")
+    parser.add_argument("--keys", choices=("one", "many"), default="many", help="one request repeated, or all keys")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="part of a peer's name; repeatable")
+    parser.add_argument("--small", action="store_true", help="one round of 0.5 s: does it run, not how fast")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured there too")
+    chosen = parser.parse_args(argv)
+    if chosen.rounds < 1 or chosen.seconds <= 0:
+        parser.error("--rounds must be at least 1 and --seconds above 0")
+    options = Options(
+        rounds=1 if chosen.small else chosen.rounds,
+        seconds=0.5 if chosen.small else chosen.seconds,
+        many_keys=chosen.keys == "many",
+        small=chosen.small,
+        only=tuple(chosen.only),
+    )
+    return options, chosen.json
+
+
+def end_on_sigterm() -> None:
+    """Servers are ended on the way out, so SIGTERM must unwind rather than kill."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def main(argv: Sequence[str]) -> None:
+    options, json_path = parse(argv)
+    end_on_sigterm()
+    console = wide_console()
+    report = measure(options, console)
+    keys = "all keys in turn" if options.many_keys else "one key"
+    print_figures(console, report.rows, f"{options.rounds} × {options.seconds:g} s, 32 connections, {keys}")
+    print_verdicts(console, report.bars)
+    print_remarks(console, report.machine, report.skipped)
+    if options.small:
+        print_small(console)
+    if json_path:
+        write_json(json_path, report)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,151 @@
+"""A Havok node as a benchmark runs it: its own directory, free ports, one pinned worker.
+
+Rule: it is driven only through what the contract fixes: `havok.toml`, the commands with
+`--json`, and the ports. So it measures any version of Havok.
+"""
+
+import json
+import subprocess
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.process import Server, StartFailed, answers, environment, free_port, python
+
+PROGRAM = "console.main"
+COMPARTMENT = "bench"
+FIRST_ANSWER_S_MAX = 120.0  # a first start loads the datasets
+_COMMAND_S_MAX = 120.0
+_UNREACHED = {"rps": 10_000_000, "burst": 1_000_000}
+
+
+class Dataset(msgspec.Struct, frozen=True):
+    source: str
+    key: tuple[str, ...]
+    keep_versions: int = 3
+
+
+class Service(msgspec.Struct, frozen=True):
+    dataset: str
+    fields: tuple[str, ...] = ()
+
+
+class Contents(msgspec.Struct, frozen=True):
+    """What the node serves, by name; every service is a kv in the one compartment.
+
+    Each has a rate limit that is never reached, so that counting it is in the path.
+    """
+
+    datasets: dict[str, Dataset]
+    services: dict[str, Service]
+
+
+class Worker(msgspec.Struct, frozen=True):
+    pid: int
+
+
+class Compartment(msgspec.Struct, frozen=True):
+    workers: tuple[Worker, ...] = ()
+
+
+class Gate(msgspec.Struct, frozen=True):
+    pids: tuple[int, ...] = ()
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The part of `havok status --json` that a benchmark needs."""
+
+    gate: Gate
+    compartments: dict[str, Compartment]
+
+    @property
+    def worker_pids(self) -> list[int]:
+        return [worker.pid for compartment in self.compartments.values() for worker in compartment.workers]
+
+    @property
+    def serving_pids(self) -> list[int]:
+        """Workers and gate: what answers and what accepts."""
+        return [*self.worker_pids, *self.gate.pids]
+
+
+def node_missing() -> str | None:
+    """Why `havok serve` cannot run from this checkout; None when it can."""
+    try:
+        found = find_spec(PROGRAM)
+    except ModuleNotFoundError:
+        found = None
+    return None if found else f"havok serve is not runnable: no module {PROGRAM}"
+
+
+def _table(name: str, values: dict[str, Any]) -> str:
+    """A TOML table; JSON writes strings, numbers and arrays the same way."""
+    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if value not in ((), [], None)]
+    return "\n".join([f"[{name}]", *lines, ""])
+
+
+class Node:
+    """One node, on one core or (None) on any. Its directory outlives `stop`, so that it can start again."""
+
+    def __init__(self, directory: Path, core: int | None, contents: Contents) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.config = directory / "havok.toml"
+        self._core = core
+        self._server: Server | None = None
+        admin = free_port()
+        node = {"name": "bench", "data_dir": "var"}
+        tables = [
+            _table("node", {**node, "listen": f"127.0.0.1:{self.port}", "admin": f"127.0.0.1:{admin}"}),
+            _table(
+                f"compartments.{COMPARTMENT}",
+                {"business": "bench", "priority": "high", "cpus": () if core is None else (core,)},
+            ),
+            f"[compartments.{COMPARTMENT}.workers]\nmin = 1\nmax = 1\n",
+            *(_table(f"datasets.{name}", msgspec.to_builtins(found)) for name, found in contents.datasets.items()),
+            *(
+                _table(f"services.{name}", {"kind": "kv", "compartment": COMPARTMENT, **msgspec.to_builtins(service)})
+                for name, service in contents.services.items()
+            ),
+            *(_table(f"services.{name}.rate_limit", _UNREACHED) for name in contents.services),
+        ]
+        self.config.write_text("\n".join(tables))
+
+    def start(self, *ready: str) -> None:
+        """Serving these targets when it returns. Raises StartFailed."""
+        log = self.directory / "serve.log"
+        self._server = Server(python(PROGRAM, "serve", str(self.config)), self._core, log)
+        self._server.wait_until(lambda: answers(self.port, "/healthz"), FIRST_ANSWER_S_MAX)
+        self.wait_for(*ready)
+
+    def wait_for(self, *ready: str) -> None:
+        """Until each of these targets gets 200. Raises StartFailed, and the node is ended."""
+        assert self._server is not None, "not started"
+        for target in ready:
+            self._server.wait_until(partial(answers, self.port, target), FIRST_ANSWER_S_MAX)
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def command(self, *arguments: str) -> str:
+        """Runs `havok … --json -c CONFIG` → its standard output. Raises StartFailed when it is refused."""
+        argv = python(PROGRAM, *arguments, "--json", "-c", str(self.config))
+        done = subprocess.run(
+            argv, env=environment(), capture_output=True, text=True, timeout=_COMMAND_S_MAX, check=False
+        )
+        if done.returncode != 0:
+            raise StartFailed(f"havok {' '.join(arguments)} said: {' '.join(done.stderr.split())[-300:]}")
+        return done.stdout
+
+    def status(self) -> Status:
+        return msgspec.json.decode(self.command("status"), type=Status)
+
+    def serving_pids(self) -> Callable[[], list[int]]:
+        """→ a function; asking takes a process start, so it asks once and later answers from memory."""
+        pids = self.status().serving_pids
+        return lambda: pids

@@ -1,0 +1,126 @@
+"""A server process of a benchmark: started pinned, waited for, ended by its own pid.
+
+Rule: nothing is synchronised by sleeping a fixed time; a server is ready when it answers.
+Every process that is started here is ended here, its descendants included, whatever happens.
+"""
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from bench.cpu import pinned
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+READY_S_MAX = 30.0
+STOP_S_MAX = 15.0
+_POLL_S = 0.005
+_LOG_TAIL_CHARS = 300
+
+
+class StartFailed(Exception):
+    """A server ended or stayed silent instead of serving; the text says why."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """A command line that runs a module of this repository, from any directory."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """This process's environment, with the repository importable."""
+    path = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{path}" if path else str(REPOSITORY), **extra}
+
+
+class Server:
+    """One started server; `log` takes what it prints."""
+
+    def __init__(self, argv: Sequence[str], core: int | None, log: Path, env: Mapping[str, str] | None = None) -> None:
+        self.log = log
+        with pinned(core), log.open("wb") as output:
+            self._process = subprocess.Popen(
+                argv,
+                cwd=log.parent,
+                env=env if env is not None else environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches the benchmark, which ends its servers in order
+            )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def children(self) -> list[int]:
+        """Pids of every descendant, at this moment."""
+        return [child.pid for child in psutil.Process(self.pid).children(recursive=True)]
+
+    def wait_until(self, ready: Callable[[], bool], seconds_max: float = READY_S_MAX) -> None:
+        """Polls `ready`. Raises StartFailed when the server ends or the time is up, and ends it."""
+        deadline = time.monotonic() + seconds_max
+        try:
+            while not ready():
+                if (code := self._process.poll()) is not None:
+                    raise StartFailed(f"ended with code {code}: {self.last_words()}")
+                if time.monotonic() > deadline:
+                    raise StartFailed(f"no answer within {seconds_max:.0f} s: {self.last_words()}")
+                time.sleep(_POLL_S)
+        except BaseException:
+            self.stop()
+            raise
+
+    def last_words(self) -> str:
+        """The end of the log on one line."""
+        text = " ".join(self.log.read_text(errors="replace").split())
+        return text[-_LOG_TAIL_CHARS:] or "it said nothing"
+
+    def stop(self) -> None:
+        """SIGTERM, then SIGKILL to what is left of it and its descendants."""
+        try:
+            family = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
+        except psutil.NoSuchProcess:
+            family = []
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_S_MAX)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        _, left = psutil.wait_procs([process for process in family if process.pid != self.pid], timeout=2)
+        for process in left:
+            process.kill()
+
+
+def get(port: int, target: str, headers: Mapping[str, str] | None = None) -> tuple[int, dict[str, str], bytes] | None:
+    """One GET on a connection of its own: (status, headers, body); None while nothing listens."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request("GET", target, headers=dict(headers or {}))
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    except (OSError, http.client.HTTPException):
+        return None
+    finally:
+        connection.close()
+
+
+def answers(port: int, target: str, containing: bytes = b"") -> bool:
+    """Whether a GET gets 200 and a body with these bytes in it."""
+    answer = get(port, target)
+    return answer is not None and answer[0] == 200 and containing in answer[2]

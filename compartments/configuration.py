@@ -1,0 +1,101 @@
+"""The settings in force: those of the file and of the services added at run time.
+
+Rule: nothing is in force that was not read whole and found sound; what is refused changes
+nothing and is remembered, for the status.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from compartments.deployment import faults_on
+from compartments.stored import StoredServices, parse
+from havok.config import Loaded, read_settings
+from havok.errors import ConfigError, Fault, NodeError
+from havok.manifest import Manifest
+from havok.settings import Settings
+
+_RESTART_KEYS = ("listen", "admin", "data_dir", "name")  # of [node]; processes were started with them
+
+
+class Configuration:
+    """`settings` are in force. Changes are read first (`changed`, `with_services`), then `adopt`ed."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises ConfigError with every fault of the file."""
+        self._path = path
+        self._loaded = _sound(read_settings(path))
+        self.data_dir = self._loaded.data_dir
+        self.refused: tuple[Fault, ...] = ()
+        self._stored: StoredServices | None = None
+
+    @property
+    def settings(self) -> Settings:
+        return self._loaded.settings
+
+    @property
+    def stored(self) -> StoredServices:
+        assert self._stored is not None, "the data directory is not claimed yet"
+        return self._stored
+
+    def open_stored(self) -> None:
+        """Once the data directory is ours: its services join. Raises ConfigError."""
+        self._stored = StoredServices(self.data_dir)
+        self._loaded = _sound(read_settings(self._path, self._stored.read()))
+
+    def adopt(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+        self.refused = ()
+
+    def changed(self) -> Loaded:
+        """As files and database are now. Raises ConfigError, and `refused` says why."""
+        try:
+            return self._read(self.stored.read())
+        except ConfigError as error:
+            self.refused = tuple(error.faults)
+            raise
+
+    def _read(self, stored: Mapping[str, Mapping[str, Any]]) -> Loaded:
+        """The file as it is now and these services, when a running node can adopt them. Raises ConfigError."""
+        loaded = _sound(read_settings(self._path, stored))
+        old, new = self.settings.node, loaded.settings.node
+        fixed = [
+            Fault(str(self._path), f"node.{key}", "cannot change while running; stop havok and start it again")
+            for key in _RESTART_KEYS
+            if getattr(old, key) != getattr(new, key)
+        ]
+        if fixed:
+            raise ConfigError(fixed)
+        return loaded
+
+    def with_services(self, document: str, live: dict[str, Manifest]) -> Loaded:
+        """With the services of a TOML document, checked and compiled on the live versions.
+
+        Raises ConfigError or NodeError; nothing is stored yet.
+        """
+        new, stored = parse(document), self.stored.read()
+        for name in new:
+            if name in self.settings.services and name not in stored:
+                raise NodeError(f"service {name} stands in the configuration file; change it there and reload")
+        loaded = self._read({**stored, **new})
+        for name in new:
+            manifest = live.get(loaded.settings.services[name].dataset)
+            faults = [] if manifest is None else faults_on(loaded.settings, manifest)
+            mine = [fault for fault in faults if f"service {name}:" in fault]
+            if mine:
+                raise NodeError(mine[0])
+        return loaded
+
+    def without_service(self, name: str) -> Loaded:
+        """Without one added at run time. Raises NodeError when it was not, ConfigError."""
+        stored = self.stored.read()
+        if stored.pop(name, None) is None:
+            known = ", ".join(sorted(stored)) or "none"
+            raise NodeError(f"no service {name!r} was added at run time (added: {known}); the others stand in the file")
+        return self._read(stored)
+
+
+def _sound(loaded: Loaded) -> Loaded:
+    if loaded.faults:
+        raise ConfigError(list(loaded.faults))
+    return loaded

@@ -1,0 +1,51 @@
+"""Which workers take connections, by compartment and by service.
+
+Rule: turns are taken (round robin) among the workers the supervisor lists; one that cannot
+be reached is passed over.
+"""
+
+import socket
+from collections.abc import Mapping
+
+import msgspec
+
+from compartments.channel import Outbox
+from compartments.deployment import Deployment
+
+_decode_paths = msgspec.msgpack.Decoder(list[str]).decode
+_decode_compartment = msgspec.msgpack.Decoder(Deployment).decode
+
+
+class Peers:
+    def __init__(self) -> None:
+        self._by_compartment: dict[str, list[str]] = {}
+        self._owners: dict[str, str] = {}
+        self._turn = 0
+
+    def follow(self, entries: Mapping[str, bytes]) -> None:
+        by_compartment, owners = {}, {}
+        for key, value in entries.items():
+            kind, _, name = key.partition("/")
+            if kind == "peers":
+                by_compartment[name] = _decode_paths(value)
+            elif kind == "deploy":
+                owners[name] = _decode_compartment(value).compartment
+        self._by_compartment, self._owners = by_compartment, owners
+
+    @property
+    def paths(self) -> set[str]:
+        return {path for paths in self._by_compartment.values() for path in paths}
+
+    def owner(self, service: str) -> str | None:
+        return self._owners.get(service)
+
+    def send(self, outbox: Outbox, compartment: str | None, connection: socket.socket, received: bytes) -> bool:
+        """To a worker of the compartment (None: of any); False when none takes it."""
+        if compartment is None:
+            paths = [path for paths in self._by_compartment.values() for path in paths]
+        else:
+            paths = self._by_compartment.get(compartment, [])
+        self._turn += 1
+        return any(
+            outbox.send(paths[(self._turn + offset) % len(paths)], connection, received) for offset in range(len(paths))
+        )

@@ -1,0 +1,53 @@
+"""What every process of a node does at its start, and what it is told.
+
+Rule: a child is started with one JSON argument and needs nothing else but the bus.
+"""
+
+import asyncio
+import gc
+import logging
+import resource
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+
+class WorkerSettings(msgspec.Struct, frozen=True):
+    process: str  # its name, unique within a node's life
+    compartment: str
+    data_dir: str
+    inbox: str  # path of the socket it takes connections from
+    drain_s: float
+
+
+class GateSettings(msgspec.Struct, frozen=True):
+    process: str
+    data_dir: str
+    listener_fd: int  # inherited; the supervisor holds it too
+    drain_s: float
+    line_s: float = 5.0  # a connection's first line arrives within; the head's deadline, see engine.connection
+
+    @property
+    def data_path(self) -> Path:
+        return Path(self.data_dir)
+
+
+def start_loop(on_terminate: Callable[[], None]) -> asyncio.AbstractEventLoop:
+    """A loop in which SIGTERM drains, with all descriptors there are; Ctrl-C is the supervisor's business alone."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a descriptor; 1,024 is the usual rest
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    # A loop that does not run yet would swallow the signal; blocked, it waits for the first turn.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    loop.add_signal_handler(signal.SIGTERM, on_terminate)
+    loop.call_soon(signal.pthread_sigmask, signal.SIG_UNBLOCK, {signal.SIGTERM})
+    # What was imported lives for ever; a collection should not walk it in a request's time.
+    gc.collect()
+    gc.freeze()
+    return loop

@@ -1,0 +1,28 @@
+"""When a process that died is started again.
+
+Rule: pure. The first death after a healthy life is answered at once; each further one
+waits 0.1·2ⁿ s, at most 10 s, times a jitter of 0.5 … 1 so that many do not start in step
+(exponential back-off with equal jitter, as AWS's Architecture Blog describes it). A life
+of HEALTHY_S clears the record.
+"""
+
+import msgspec
+
+FIRST_S = 0.1
+LONGEST_S = 10.0
+HEALTHY_S = 30.0
+
+
+class Restarts(msgspec.Struct, frozen=True):
+    """Deaths since the last healthy life."""
+
+    failures: int = 0
+
+
+def after_death(restarts: Restarts, lived_s: float, jitter: float) -> tuple[Restarts, float]:
+    """(record, seconds the process lived, random in [0, 1)) → (record, seconds to wait)."""
+    failures = 0 if lived_s >= HEALTHY_S else restarts.failures
+    if failures == 0:
+        return Restarts(1), 0.0
+    wait = min(LONGEST_S, FIRST_S * 2.0 ** min(failures - 1, 20))
+    return Restarts(failures + 1), wait * (0.5 + jitter / 2)

@@ -1,0 +1,250 @@
+"""New versions and plans: staged in the workers, then flipped to, and acknowledged.
+
+Rule: two steps. A stage asks the workers concerned to open, verify, warm and compile aside;
+only when all are ready is the change published, which is then one flip between two
+requests everywhere. Nothing that fails on the way has touched what is served.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import msgspec
+
+from compartments.deployment import (
+    Deployment,
+    Stage,
+    dependents,
+    deploy_key,
+    deployment,
+    deployments,
+    faults_on,
+    stage_key,
+    standby_key,
+)
+from compartments.fleet import Fleet, Process
+from compartments.ledger import Ledger
+from compartments.live import Choice, choose
+from havok.errors import NodeError
+from havok.layout import version_dir
+from havok.manifest import Manifest, read_manifest
+from havok.messages import Bulletin
+from havok.settings import Settings
+
+log = logging.getLogger(__name__)
+
+STAGE_S_MAX = 600.0  # a snapshot of 100 GB is hashed in less
+FLIP_S_MAX = 10.0  # opening was done before; what takes longer is reported
+_encode = msgspec.msgpack.encode
+
+
+class Rollout:
+    """`publish(bulletin)` sends a change to every follower."""
+
+    def __init__(self, data_dir: Path, fleet: Fleet, ledger: Ledger, publish: Callable[[Bulletin], None]) -> None:
+        self._data_dir = data_dir
+        self._fleet = fleet
+        self._ledger = ledger
+        self._publish = publish
+        self._damaged: dict[str, dict[str, str]] = {}  # dataset → version → reason
+        self._changed = asyncio.Event()
+        self._stages = 0
+        self._staged: dict[str, str] = {}  # what is staged → the id of its stage
+        self.settings = Settings()
+        self.choices: dict[str, Choice] = {}
+
+    # -- what is to be served --------------------------------------------------------
+
+    @property
+    def live(self) -> dict[str, Manifest]:
+        return {name: choice.manifest for name, choice in self.choices.items() if choice.manifest is not None}
+
+    def wanted(self) -> dict[str, Deployment]:
+        return deployments(self.settings, self.live)
+
+    def look(self, datasets: Iterable[str]) -> None:
+        """Reads pointers and manifests again."""
+        for name in datasets:
+            self.choices[name] = choose(self._data_dir, name, self._damaged.get(name, {}))
+        self.choices = {name: choice for name, choice in self.choices.items() if name in self.settings.datasets}
+
+    def publish(self) -> None:
+        """Makes the facts what settings and live versions ask for, in one bulletin."""
+        wanted = self.wanted()
+        entries = {deploy_key(name): _encode(item) for name, item in wanted.items()}
+        for name, choice in self.choices.items():
+            if choice.standby is not None:
+                entries[standby_key(name)] = _encode(choice.standby)
+        stale = [*self._ledger.keys("deploy/"), *self._ledger.keys("standby/")]
+        self._change(entries, (key for key in stale if key not in entries))
+
+    def _change(self, entries: dict[str, bytes], drop: Iterable[str] = ()) -> None:
+        bulletin = self._ledger.change(entries, drop)
+        if bulletin is not None:
+            self._publish(bulletin)
+
+    # -- steps -----------------------------------------------------------------------
+
+    async def stage(self, dataset: str, version: str) -> int:
+        """Gets a placed version ready in every worker concerned; how many those are.
+
+        Raises NodeError naming the plan or the worker that refuses it, DamagedVersion.
+        """
+        manifest = read_manifest(version_dir(self._data_dir, dataset, version))
+        faults = faults_on(self.settings, manifest)
+        if faults:
+            raise NodeError("; ".join(faults))
+        names = dependents(self.settings, dataset)
+        items = tuple(deployment(self.settings, name, manifest) for name in names)
+        workers = await self._stage(dataset, f"{dataset}@{version}", items)
+        self._damaged.get(dataset, {}).pop(version, None)  # they found it whole
+        return workers
+
+    async def _stage(self, key: str, label: str, items: tuple[Deployment, ...]) -> int:
+        self._stages += 1
+        stage = Stage(f"{label}#{self._stages}", items)
+        self._staged[key] = stage.id
+        self._change({stage_key(key): _encode(stage)})
+        compartments = {item.compartment for item in items}
+
+        def waiting() -> list[Process]:
+            return [
+                process
+                for process in self._fleet.workers()
+                if process.compartment in compartments
+                and (process.report is None or not {stage.id} & ({*process.report.staged} | {*process.report.faults}))
+            ]
+
+        in_time = await self._until(lambda: self._staged.get(key) != stage.id or not waiting(), STAGE_S_MAX)
+        if self._staged.get(key) != stage.id:
+            raise NodeError(f"{label}: given up, something else was asked for meanwhile")
+        if not in_time:
+            self.unstage(key)
+            raise NodeError(f"{label}: {waiting()[0].name} was not ready after {STAGE_S_MAX:.0f} s")
+        refusals = {
+            process.name: process.report.faults[stage.id]
+            for process in self._fleet.workers()
+            if process.report is not None and stage.id in process.report.faults
+        }
+        if refusals:
+            self.unstage(key)
+            name, reason = next(iter(refusals.items()))
+            raise NodeError(f"worker {name} refuses {label}: {reason}")
+        return sum(process.compartment in compartments for process in self._fleet.workers())
+
+    def unstage(self, key: str) -> None:
+        self._staged.pop(key, None)
+        self._change({}, [stage_key(key)])
+        self.heard()
+
+    async def activate(self, dataset: str) -> int:
+        """Flips to the version the pointer names; returns the number of workers.
+
+        Raises NodeError when some worker did not get there within FLIP_S_MAX.
+        """
+        before = self.choices.get(dataset)
+        self.look([dataset])
+        choice = self.choices.get(dataset)
+        if choice is not None and before is not None and before.manifest is not None and choice.fault is None:
+            old = before.manifest.version
+            moved = choice.manifest is not None and choice.manifest.version != old
+            if moved and version_dir(self._data_dir, dataset, old).is_dir():
+                self.choices[dataset] = msgspec.structs.replace(choice, standby=old)
+        stage = self._staged.get(dataset)
+        self.publish()
+        try:
+            return await self._acknowledged(dependents(self.settings, dataset))
+        finally:
+            if stage is not None and self._staged.get(dataset) == stage:
+                self.unstage(dataset)
+
+    async def _acknowledged(self, names: Iterable[str]) -> int:
+        """Until every worker serves the named services as wanted."""
+        wanted = {name: item for name, item in self.wanted().items() if name in set(names) and item.plan is not None}
+
+        def behind() -> list[tuple[Process, Deployment]]:
+            return [
+                (process, item)
+                for item in wanted.values()
+                for process in self._fleet.workers(item.compartment)
+                if process.was_ready
+                and (process.report is None or process.report.serving.get(item.service) != dict(item.versions))
+            ]
+
+        if not await self._until(lambda: not behind(), FLIP_S_MAX):
+            process, item = behind()[0]
+            raise NodeError(f"{process.name} does not serve {item.service} as asked; see: havok status")
+        return len({p.name for item in wanted.values() for p in self._fleet.workers(item.compartment)})
+
+    def _all_followed(self) -> bool:
+        """Every process that listens has acted on the newest facts."""
+        return all(
+            process.report is not None and process.report.seq >= self._ledger.seq
+            for process in self._fleet.processes.values()
+            if process.was_ready and not process.silent and not process.draining
+        )
+
+    async def apply(self, settings: Settings) -> None:
+        """New settings: what changes is compiled aside, then everything flips at once.
+
+        A plan that fails leaves its old one standing; status says so.
+        """
+        self.settings = settings
+        self.look(settings.datasets)
+        old = {key: value for key, value in self._ledger.state().entries.items() if key.startswith("deploy/")}
+        changed = tuple(
+            item
+            for name, item in self.wanted().items()
+            if item.plan is not None and old.get(deploy_key(name)) != _encode(item)
+        )
+        if changed and old:
+            try:
+                await self._stage("(settings)", "settings", changed)
+            except NodeError as error:
+                log.warning("%s", error.detail)
+        self.publish()
+        self.unstage("(settings)")
+        if not await self._until(self._all_followed, FLIP_S_MAX):
+            log.warning("not every process follows yet; see: havok status")
+
+    # -- hearing back ----------------------------------------------------------------
+
+    def heard(self) -> None:
+        """A report came or a process changed: waiting steps look again."""
+        self._changed.set()
+
+    async def _until(self, done: Callable[[], bool], timeout_s: float) -> bool:
+        """False when it was not done in time."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_s
+        while not done():
+            self._changed.clear()
+            left = deadline - loop.time()
+            if left <= 0:
+                return False
+            try:
+                await asyncio.wait_for(self._changed.wait(), min(left, 0.5))
+            except TimeoutError:
+                continue
+        return True
+
+    def note_damage(self, faults: dict[str, str]) -> list[str]:
+        """Faults that workers report of live versions → another version is chosen, where there is one.
+
+        Returns a sentence for each version that was not known to be damaged.
+        """
+        said: list[str] = []
+        for fault, reason in faults.items():
+            dataset, _, version = fault.partition("@")
+            manifest = self.live.get(dataset)
+            known = self._damaged.get(dataset, {})
+            if manifest is None or manifest.version != version or version in known:
+                continue
+            damaged = known | {version: reason}
+            self.choices[dataset] = choose(self._data_dir, dataset, damaged)
+            self._damaged[dataset] = damaged  # only now: where choosing failed, the next report tries again
+            said.append(self.choices[dataset].fault or f"{dataset}@{version}: {reason}")
+        if said:
+            self.publish()
+        return said

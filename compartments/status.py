@@ -1,0 +1,117 @@
+"""The document of `havok status --json`, from what the supervisor knows.
+
+Rule: reads, never asks; the shape is the contract's and only grows.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from compartments.deployment import Deployment
+from compartments.fleet import Fleet, Process
+from compartments.live import versions
+from compartments.rollout import Rollout
+from havok.errors import Fault
+from havok.settings import ServiceSettings
+
+
+def status(
+    fleet: Fleet, rollout: Rollout, data_dir: Path, faults: tuple[Fault, ...], seq: tuple[int, int]
+) -> dict[str, Any]:
+    """`faults` are those of a configuration that was refused; `seq` is (epoch, number)."""
+    settings, wanted = rollout.settings, rollout.wanted()
+    return {
+        "node": settings.node.name,
+        "zone": settings.node.zone,
+        "listen": settings.node.listen,
+        "admin": settings.node.admin,
+        "supervisor": {"pid": os.getpid(), "epoch": seq[0], "seq": seq[1]},
+        "gate": {"pids": [process.pid for process in fleet.gates() if process.pid]},
+        "compartments": {
+            name: {
+                "priority": compartment.priority,
+                "load": round(_load(fleet.workers(name)), 3),
+                "watermarks": {"low": compartment.watermarks.low, "high": compartment.watermarks.high},
+                "workers": [
+                    _worker(process)
+                    for process in fleet.processes.values()
+                    if process.compartment == name and process.pid  # 0: not there yet, and a group to `kill`
+                ],
+            }
+            for name, compartment in settings.compartments.items()
+        },
+        "datasets": {name: _dataset(rollout, data_dir, name) for name in settings.datasets},
+        "services": {name: _service(settings.services[name], item, rollout, fleet) for name, item in wanted.items()},
+        "switches": [],
+        "faults": [str(fault) for fault in faults],
+    }
+
+
+def _load(workers: list[Process]) -> float:
+    """Mean busy fraction of a compartment's workers."""
+    busy = [process.report.busy for process in workers if process.report is not None]
+    return sum(busy) / len(busy) if busy else 0.0
+
+
+def _worker(process: Process) -> dict[str, Any]:
+    report = process.report
+    found: dict[str, str] = {}
+    if report is not None:
+        for reads in report.serving.values():
+            found |= reads
+    return {
+        "pid": process.pid,
+        "name": process.name,
+        "state": process.state,
+        "cpus": _cpus(process.pid),
+        "connections": report.connections if report else 0,
+        "requests": report.requests if report else 0,
+        "errors": report.errors if report else {},
+        "versions": found,
+        "seq": report.seq if report else -1,
+        "faults": report.faults if report else {},
+    }
+
+
+def _cpus(pid: int) -> list[int]:
+    try:
+        return sorted(psutil.Process(pid).cpu_affinity() or []) if pid else []
+    except psutil.Error:
+        return []
+
+
+def _dataset(rollout: Rollout, data_dir: Path, name: str) -> dict[str, Any]:
+    choice = rollout.choices.get(name)
+    live = choice.manifest.version if choice and choice.manifest else None
+    document: dict[str, Any] = {"live": live, "versions": versions(data_dir, name)}
+    if choice is not None and choice.fault is not None:
+        document["fault"] = choice.fault
+    return document
+
+
+def _service(settings: ServiceSettings, item: Deployment, rollout: Rollout, fleet: Fleet) -> dict[str, Any]:
+    """`live` when every worker serves it as wanted; else why not."""
+    name = item.service
+    document: dict[str, Any] = {
+        "state": "live",
+        "kind": settings.kind,
+        "dataset": settings.dataset,
+        "compartment": item.compartment,
+        "grade": settings.grade,
+    }
+    workers = fleet.workers(item.compartment)
+    if item.refusal is not None:
+        state = "no_version" if item.refusal.code == "no_version" else "faulty"
+        choice = rollout.choices.get(settings.dataset)
+        damage = choice.fault if choice is not None and choice.manifest is None else None
+        return document | {"state": state, "reason": damage or item.refusal.detail}
+    wanted = dict(item.versions)
+    behind = [process for process in workers if process.report is None or process.report.serving.get(name) != wanted]
+    faults = {key: reason for p in workers if p.report is not None for key, reason in p.report.faults.items()}
+    causes = [name, *(f"{dataset}@{version}" for dataset, version in item.versions if behind)]
+    reason = next((faults[cause] for cause in causes if cause in faults), None)
+    if reason is not None:
+        return document | {"state": "faulty", "reason": reason}
+    return document | ({"state": "starting"} if behind or not workers else {})

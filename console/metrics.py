@@ -1,0 +1,92 @@
+"""The status document as Prometheus text (exposition format 0.0.4).
+
+Rule: pure, and nothing is measured here: what the supervisor knows is renamed.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+Labels = tuple[tuple[str, str], ...]
+Sample = tuple[Labels, float]
+
+
+def exposition(status: Mapping[str, Any]) -> str:
+    """Counters begin anew with each worker, as `rate()` expects of a restarted target."""
+    workers = [
+        ((("compartment", name), ("worker", worker["name"])), worker)
+        for name, compartment in status["compartments"].items()
+        for worker in compartment["workers"]
+    ]
+    families = (
+        _family("havok_info", "gauge", "The node.", [((("node", status["node"]), ("zone", status["zone"])), 1)]),
+        _family("havok_requests_total", "counter", "Requests answered.", [(at, w["requests"]) for at, w in workers]),
+        _family(
+            "havok_errors_total",
+            "counter",
+            "Answers that were errors, by code; a key that is not there (404) counts as answered.",
+            [((*at, ("code", code)), count) for at, w in workers for code, count in sorted(w["errors"].items())],
+        ),
+        _family("havok_connections", "gauge", "Open connections.", [(at, w["connections"]) for at, w in workers]),
+        _compartments(status["compartments"]),
+        _datasets(status["datasets"]),
+        _family(
+            "havok_service_up",
+            "gauge",
+            "1 when every worker serves it as wanted.",
+            [
+                ((("service", name), ("compartment", service["compartment"])), service["state"] == "live")
+                for name, service in status["services"].items()
+            ],
+        ),
+        _family(
+            "havok_configuration_faults", "gauge", "Faults of a refused configuration.", [((), len(status["faults"]))]
+        ),
+    )
+    return "".join(families)
+
+
+def _compartments(compartments: Mapping[str, Any]) -> str:
+    load: list[Sample] = []
+    marks: list[Sample] = []
+    workers: list[Sample] = []
+    for name, found in compartments.items():
+        label = ("compartment", name)
+        load.append(((label,), found["load"]))
+        marks += [((label, ("mark", mark)), value) for mark, value in found["watermarks"].items()]
+        states = Counter(worker["state"] for worker in found["workers"])
+        workers += [((label, ("state", state)), count) for state, count in sorted(states.items())]
+    return (
+        _family("havok_load", "gauge", "Mean busy fraction of the workers.", load)
+        + _family("havok_watermark", "gauge", "Load marks of the compartment.", marks)
+        + _family("havok_workers", "gauge", "Worker processes by state.", workers)
+    )
+
+
+def _datasets(datasets: Mapping[str, Any]) -> str:
+    live: list[Sample] = [
+        ((("dataset", name), ("version", found["live"])), 1) for name, found in datasets.items() if found["live"]
+    ]
+    kept: list[Sample] = [((("dataset", name),), len(found["versions"])) for name, found in datasets.items()]
+    return _family("havok_dataset_version_info", "gauge", "The live version.", live) + _family(
+        "havok_dataset_versions", "gauge", "Versions on disk.", kept
+    )
+
+
+def _family(name: str, kind: str, text: str, samples: Sequence[Sample]) -> str:
+    lines = [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
+    for labels, value in samples:
+        shown = ",".join(f'{label}="{_escape(text)}"' for label, text in labels)
+        lines.append(f"{name}{{{shown}}} {_number(value)}" if shown else f"{name} {_number(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _number(value: float) -> str:
+    """Whole counts keep all their digits."""
+    return str(int(value)) if value == int(value) else repr(value)

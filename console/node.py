@@ -1,0 +1,160 @@
+"""The running node as a command sees it: requests over its control socket.
+
+Rule: one request, one reply. Whether a node runs is asked by connecting to its socket, not
+by trying its lock: a probe that held the lock, however briefly, could refuse a node that
+is just starting.
+"""
+
+import socket
+from pathlib import Path
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+
+from havok import messages
+from havok.errors import LoadError, NodeError
+from havok.layout import control_socket, node_lock
+from havok.manifest import Manifest, encode_manifest
+from havok.settings import Settings
+
+ANSWER_S_MAX = 10.0  # of what the supervisor answers from memory
+SETTLE_S_MAX = 60.0  # of what waits for workers to compile, open or flip
+STAGE_S_MAX = 660.0  # workers verify a whole version; the supervisor gives up a minute earlier
+_POLL_MS = 250  # how soon a node that died while answering is noticed
+NOT_RUNNING = "the node is not running; start it with: havok serve"
+
+
+def is_running(data_dir: Path) -> bool:
+    """Whether a supervisor listens on this data directory's control socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(control_socket(data_dir).removeprefix("ipc://"))
+        except TimeoutError:
+            return True  # its backlog is full: busy, but there
+        except OSError:
+            return False
+    return True
+
+
+def holder(data_dir: Path) -> str:
+    """The pid of the node that uses the data directory, as its lock file says."""
+    try:
+        return node_lock(data_dir).read_text().strip() or "unknown"
+    except OSError:
+        return "unknown"
+
+
+class Node:
+    """A connection to the supervisor; use it as a context manager."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Raises NodeError when no node runs there."""
+        import zmq
+
+        if not is_running(data_dir):
+            raise NodeError(NOT_RUNNING)
+        self._data_dir = data_dir
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.connect(control_socket(data_dir))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        self._context.term()
+
+    def request(self, message: messages.Request, timeout_s: float = SETTLE_S_MAX) -> Any:
+        """The reply's data. Raises NodeError with the node's reason, or when it does not answer."""
+        self._socket.send(messages.encode(message))
+        deadline = monotonic() + timeout_s
+        while not self._socket.poll(_POLL_MS):
+            if not is_running(self._data_dir):
+                raise NodeError("the node stopped before it answered; its log says why")
+            if monotonic() > deadline:
+                raise NodeError(f"the node did not answer within {timeout_s:.0f} s; its log may say why")
+        reply = messages.decode_outbound(self._socket.recv())
+        if not isinstance(reply, messages.Reply):
+            raise NodeError("the node answered something else; is it of another version of Havok?")
+        if reply.error is not None:
+            raise NodeError(reply.error)
+        return msgspec.msgpack.decode(reply.data) if reply.data else None
+
+    def status(self) -> dict[str, Any]:
+        document: dict[str, Any] = self.request(messages.StatusRequest(), ANSWER_S_MAX)
+        return document
+
+
+def status_if_running(data_dir: Path) -> dict[str, Any] | None:
+    """The node's status; None when it does not run. Raises NodeError when it runs and does not answer."""
+    if not is_running(data_dir):
+        return None
+    with Node(data_dir) as node:
+        return node.status()
+
+
+class Hooks:
+    """What the loader asks of the node (`loader.activation.NodeHooks`), running or not.
+
+    A context manager: what was staged and not announced is taken back when the block fails.
+    """
+
+    def __init__(self, data_dir: Path, settings: Settings) -> None:
+        self._settings = settings
+        self._node = Node(data_dir) if is_running(data_dir) else None
+        self._staged: str | None = None
+        self.flipped: dict[str, Any] | None = None  # workers and ms, once they did
+
+    @property
+    def running(self) -> bool:
+        return self._node is not None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._node is None:
+            return
+        try:
+            if error is not None and self._staged is not None:
+                self._node.request(messages.UnstageRequest(self._staged), ANSWER_S_MAX)
+        except NodeError:
+            return  # what failed first is what the person must read
+        finally:
+            self._node.__exit__()
+
+    def accept(self, manifest: Manifest) -> None:
+        """Raises LoadError naming each service whose plan does not compile on the manifest."""
+        if self._node is None:
+            from compartments.deployment import faults_on
+
+            faults = faults_on(self._settings, manifest)
+            if faults:
+                raise LoadError(_refused(manifest, "; ".join(faults)))
+            return
+        try:
+            self._node.request(messages.AcceptRequest(encode_manifest(manifest)))
+        except NodeError as error:
+            raise LoadError(_refused(manifest, error.detail)) from None
+
+    def stage(self, dataset: str, version: str) -> None:
+        if self._node is not None:
+            self._staged = dataset
+            self._node.request(messages.StageRequest(dataset, version), STAGE_S_MAX)
+
+    def announce(self, dataset: str, version: str) -> None:
+        if self._node is not None:
+            self.flipped = self._node.request(messages.ActivateRequest(dataset))
+            self._staged = None
+
+
+def _refused(manifest: Manifest, reason: str) -> str:
+    return (
+        f"{manifest.dataset}: the candidate was refused and nothing changed\n"
+        f"a live service does not compile on it: {reason}"
+    )

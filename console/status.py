@@ -1,0 +1,83 @@
+"""`havok status`: the node's own account, as tables or as it is.
+
+Rule: prints what the supervisor says and nothing else.
+"""
+
+from typing import Any
+
+from console import terminal
+from console.node import Node
+from console.workplace import Workplace
+
+_STATE_STYLES = {"ready": "green", "live": "green", "starting": "yellow", "draining": "yellow", "no_version": "yellow"}
+
+
+def status(place: Workplace, *, as_json: bool) -> None:
+    """Raises NodeError when the node is not running."""
+    with Node(place.data_dir) as node:
+        document = node.status()
+    if as_json:
+        terminal.print_json(document)
+    else:
+        _show(document)
+
+
+def coloured(state: str) -> str:
+    return terminal.paint(state, _STATE_STYLES.get(state, "red"))
+
+
+def _show(document: dict[str, Any]) -> None:
+    name, zone, listen = document["node"], document["zone"], document["listen"]
+    terminal.say(f"node {name} in {zone}, pid {document['supervisor']['pid']}, serving on http://{listen}")
+    terminal.say()
+    _show_compartments(document["compartments"])
+    terminal.say()
+    _show_services(document["services"])
+    terminal.say()
+    _show_datasets(document["datasets"])
+    _show_faults(document)
+
+
+def _show_compartments(compartments: dict[str, Any]) -> None:
+    rows: list[list[terminal.Cell]] = []
+    for name, compartment in compartments.items():
+        label = f"{name} ({compartment['priority']})"
+        for worker in compartment["workers"]:
+            cpus = ",".join(map(str, worker["cpus"]))
+            versions = ", ".join(f"{dataset}@{short(version)}" for dataset, version in worker["versions"].items())
+            rows.append([label, worker["pid"], coloured(worker["state"]), cpus, worker["connections"],
+                         worker["requests"], versions])  # fmt: skip
+            label = ""
+        if not compartment["workers"]:
+            rows.append([label, "", terminal.paint("no worker", "red"), "", "", "", ""])
+    headers = ["COMPARTMENT", "PID", "STATE", "CPUS", "CONNECTIONS", "REQUESTS", "VERSIONS"]
+    terminal.print_table(headers, rows, numbers=("PID", "CONNECTIONS", "REQUESTS"))
+
+
+def _show_services(services: dict[str, Any]) -> None:
+    facts = ("kind", "dataset", "compartment", "grade")
+    rows = [[name, *(found[fact] for fact in facts), coloured(found["state"])] for name, found in services.items()]
+    terminal.print_table(["SERVICE", "KIND", "DATASET", "COMPARTMENT", "GRADE", "STATE"], rows)
+
+
+def _show_datasets(datasets: dict[str, Any]) -> None:
+    rows = [[name, found["live"] or "–", len(found["versions"])] for name, found in datasets.items()]
+    terminal.print_table(["DATASET", "LIVE", "VERSIONS"], rows, numbers=("VERSIONS",))
+
+
+def _show_faults(document: dict[str, Any]) -> None:
+    faults = [f"configuration not applied: {fault}" for fault in document["faults"]]
+    faults += [found["fault"] for found in document["datasets"].values() if "fault" in found]
+    faults += [f"service {name}: {item['reason']}" for name, item in document["services"].items() if "reason" in item]
+    for compartment in document["compartments"].values():
+        for worker in compartment["workers"]:
+            faults += [f"{worker['name']}: {what}: {reason}" for what, reason in worker["faults"].items()]
+    if faults:
+        terminal.say()
+        for fault in dict.fromkeys(faults):
+            terminal.say(terminal.paint(fault, "red"))
+
+
+def short(version: str) -> str:
+    """The part of a version id that tells it from its neighbours: the content's hash."""
+    return version.rpartition("-")[2]

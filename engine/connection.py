@@ -1,0 +1,395 @@
+"""One client connection on a raw, non-blocking socket: bytes in, bytes out.
+
+Rule: requests are answered in order, one at a time, and whatever does not fit is a reason
+to stop reading. State is data (`phase`, `since_ns`, `buffer`, `pending`), so that between
+two requests a connection can be given away: its socket and the bytes read so far.
+
+Two ways through. A client on a keep-alive connection sends the same header block again
+and again; once read strictly by `head`, its bytes are kept as `tail`, and a later read
+that ends in the same bytes, with a known path and a query in canonical form before them,
+can only be one whole GET of the same kind: it is answered on the spot. Everything else
+takes the general way through `advance`.
+"""
+
+import os
+import re
+import socket
+from collections.abc import Callable
+from time import monotonic_ns
+from typing import TYPE_CHECKING
+
+from engine.body import Body, ChunkedBody, LengthBody
+from engine.head import Head
+from engine.histogram import LINEAR
+from engine.reactor import NOTHING, READ, WRITE
+from engine.responses import CONTINUE, LENGTHS, LENGTHS_MAX, WRAP_BYTES
+from engine.route import Elsewhere
+from havok.errors import HavokError
+
+if TYPE_CHECKING:
+    from engine.server import Server
+
+RECV_BYTES = 4096  # a request without a body fits; a larger read costs more in malloc
+BODY_RECV_BYTES = 64 * 1024
+PIPELINE_MAX = 64  # requests in hand at once: answers are then written before reading on
+PENDING_BYTES_MAX = 256 * 1024  # unsent answers; then serving stops until the peer reads
+PROGRESS_BYTES = 64 * 1024  # a slow reader that takes as much gets a new deadline
+
+IDLE, HEAD, BODY, BLOCKED, PAUSED, LINGER = range(6)
+# Seconds in each phase. 60 s idle is nginx's order of magnitude; an honest head or answer
+# gets through in 5 s even with three retransmissions; PAUSED ends by itself.
+PHASE_S_MAX = (60, 5, 10, 5, 60, 2)
+
+_read = os.read
+_write = os.write
+_join = b"".join
+_nothing = memoryview(b"")
+_empty_lines = re.compile(rb"(?:\r\n)+").match
+
+
+class Connection:
+    __slots__ = (
+        "_body",
+        "_head",
+        "_out",
+        "_out_bytes",
+        "_raw",
+        "_tail_size",
+        "_taken",
+        "buffer",
+        "closed",
+        "closing",
+        "fd",
+        "pending",
+        "phase",
+        "reactor",
+        "routes",
+        "server",
+        "since_ns",
+        "sock",
+        "tail",
+    )
+
+    def __init__(self, server: "Server", sock: socket.socket, received: bytes = b"") -> None:
+        """`sock` must be non-blocking; `received` are bytes already read from it."""
+        self.server = server
+        self.reactor = server.reactor
+        self.routes = server.fast
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.buffer = received
+        self.tail = b""
+        self._tail_size = 0  # len(tail) while the fast way is open, else 0
+        self.phase = HEAD
+        self.since_ns = monotonic_ns()
+        self.pending = _nothing  # answers the peer has not taken yet
+        self.closed = False  # or given away
+        self.closing = False  # nothing is read after the answers in hand
+        self._head: Head | None = None
+        self._body: Body | None = None
+        self._raw = b""  # the head in hand as it came, while its body is read
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._taken = 0
+        self.reactor.add(self.fd, self.on_readable)
+        server.connections.add(self)
+        if received:
+            self.advance()
+
+    # -- reading ---------------------------------------------------------------------
+
+    def on_readable(self) -> None:
+        """The fast way, when the read is one whole GET like the one before."""
+        try:
+            data = _read(self.fd, RECV_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close()
+            return
+        size = self._tail_size
+        if size and data.endswith(self.tail):
+            path, _, text = data[:-size].partition(b"?")
+            route = self.routes.get(path)
+            if route is not None:
+                now = self.reactor.now_ns
+                limit = route.limit
+                try:
+                    row = route.query(text)
+                except Exception:  # the general way meets it again and words the answer
+                    row = None
+                if row is not None and (limit is None or limit.admit(now)):
+                    if not row:
+                        out = route.miss
+                    elif len(row) < LENGTHS_MAX:
+                        out = _join((route.start, LENGTHS[len(row)], row, b"}"))
+                    else:
+                        size = len(row) + WRAP_BYTES
+                        out = _join((route.start, b'Content-Length: %d\r\n\r\n{"data":' % size, row, b"}"))
+                    self.since_ns = now
+                    try:
+                        sent = _write(self.fd, out)
+                    except BlockingIOError:
+                        sent = 0
+                    except OSError:
+                        self.close()
+                        return
+                    if sent != len(out):
+                        self._block(memoryview(out)[sent:])
+                    slot = (monotonic_ns() - now) >> 10
+                    if slot < LINEAR:
+                        route.linear[slot] += 1
+                    else:
+                        route.histogram.record(slot << 10)
+                    return
+        self._receive(data)
+
+    def on_body_readable(self) -> None:
+        try:
+            data = _read(self.fd, BODY_RECV_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close()
+            return
+        self._receive(data)
+
+    def on_lingering(self) -> None:
+        """After the last answer: take what the peer still sends until it closes too.
+
+        Closing with unread bytes would reset the connection and lose the answer.
+        """
+        try:
+            if _read(self.fd, BODY_RECV_BYTES):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self.close()
+
+    def _receive(self, data: bytes) -> None:
+        if not data:
+            self.close()  # whole requests are answered already; a part of one cannot be
+            return
+        self._tail_size = 0
+        self.buffer = self.buffer + data if self.buffer else data
+        self.advance()
+
+    # -- serving ---------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Serves whole requests in the buffer, at most PIPELINE_MAX, then writes."""
+        if self.closed:
+            return
+        served, busy = 0, False
+        table = self.server.table
+        try:
+            while not self.closing and served < PIPELINE_MAX and self._out_bytes < PENDING_BYTES_MAX:
+                head = self._head
+                if head is None:
+                    head = self._take_head()
+                    if head is None:
+                        break
+                    target = table.get(head.path)
+                    if type(target) is Elsewhere:
+                        if not self._flush():
+                            return
+                        if self.server.hand_over(self, target.compartment):
+                            return
+                        raise self.server.unreachable(target)
+                    self._begin(head)
+                if self._body is not None:
+                    if not self._take_body(self._body):
+                        break
+                    if type(table.get(head.path)) is Elsewhere:  # it moved while the body came
+                        self._unread(head, self._body.content())
+                        continue
+                self._serve(head)
+                served += 1
+            else:
+                busy = True
+        except HavokError as error:
+            self._refuse(error)
+        self._settle(busy=busy)
+
+    def _take_head(self) -> Head | None:
+        """The next head, left in the buffer until `_begin`; None when it is not all there."""
+        buffer = self.buffer
+        if buffer[:2] == b"\r\n":  # RFC 9112, 2.2: empty lines before a request are ignored
+            buffer = self.buffer = buffer[_empty_lines(buffer).end() :]  # type: ignore[union-attr]
+        return self.server.heads.take(buffer) if buffer else None
+
+    def _begin(self, head: Head) -> None:
+        """Leaves the head behind and gets ready for its body."""
+        buffer, size = self.buffer, head.size
+        self.buffer = buffer[size:]
+        self._head = head
+        block = head.block
+        self.tail = b""
+        if head.method == b"GET" and size == len(buffer) <= RECV_BYTES and head.minor and block.is_plain:
+            self.tail = buffer[buffer.index(b" ", 4) :] if buffer.startswith(b"GET /") else b""
+        elif block.has_body:
+            self.server.check_before_body(head)
+            self._raw = buffer[:size]
+            self._body = ChunkedBody() if block.chunked else LengthBody(block.length or 0)
+            if block.expects_continue and not self.buffer:
+                self._add(CONTINUE)
+
+    def _unread(self, head: Head, content: bytes) -> None:
+        """Puts a whole request back as it came, or in other chunks, to be handed over."""
+        if head.block.chunked:
+            content = b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content) if content else b"0\r\n\r\n"
+        self.buffer = b"".join((self._raw, content, self.buffer))
+        self._head = self._body = None
+
+    def _take_body(self, body: Body) -> bool:
+        """True when the request is whole."""
+        if self.buffer:
+            self.buffer = self.buffer[body.feed(self.buffer) :]
+        return body.complete
+
+    def _serve(self, head: Head) -> None:
+        body = self._body
+        self._head = self._body = None
+        self.closing = not head.block.keep_alive or self.server.draining
+        content = b""
+        if body is not None:
+            content = body.content()
+            self._raw = b""
+        self._add(self.server.answer(head, content, close=self.closing))
+        self.since_ns = self.reactor.now_ns
+
+    def _refuse(self, error: HavokError) -> None:
+        """A request that cannot be framed or served: answer, then close."""
+        head_only = self.buffer.startswith(b"HEAD ") if self._head is None else self._head.method == b"HEAD"
+        self._head = self._body = None
+        self.closing = True
+        self.buffer = b""
+        self._add(self.server.refusal(error, close=True, head_only=head_only))
+
+    # -- writing ---------------------------------------------------------------------
+
+    def _add(self, message: bytes) -> None:
+        self._out.append(message)
+        self._out_bytes += len(message)
+
+    def _flush(self) -> bool:
+        """Writes the answers in hand; False when the peer did not take them all."""
+        if self._out:
+            message = _join(self._out)
+            self._out.clear()
+            self._out_bytes = 0
+            try:
+                sent = _write(self.fd, message)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                self.close()
+                return False
+            if sent != len(message):
+                self._block(memoryview(message)[sent:])
+        return not self.pending
+
+    def _settle(self, *, busy: bool) -> None:
+        """After serving: write, then wait for what comes next."""
+        if self.closed or not self._flush():
+            return
+        if self.closing:
+            self._finish()
+        elif busy and self.buffer:  # others first; until then nothing more is read
+            self._wait(PAUSED, self._pause, NOTHING)
+            self.server.soon(self.advance)
+        elif self._body is not None:
+            self._wait(BODY, self.on_body_readable)
+        elif self.buffer:
+            self._wait(HEAD, self.on_readable)
+        else:
+            self._wait(IDLE, self.on_readable)
+            self._tail_size = len(self.tail)
+
+    def _wait(self, phase: int, callback: Callable[[], None], events: int = READ) -> None:
+        if phase != self.phase:
+            self.since_ns = self.reactor.now_ns
+            if phase > HEAD or self.phase > HEAD:  # both of the first two wait alike
+                self.reactor.change(self.fd, callback, events)
+            self.phase = phase
+
+    def _pause(self) -> None:
+        """Only an error or hang-up is reported while paused; the next read meets it."""
+
+    def _block(self, rest: memoryview) -> None:
+        """The peer does not read: neither do we, until it does."""
+        self._tail_size = 0
+        self.pending = rest
+        self._taken = 0
+        self._wait(BLOCKED, self.on_writable, WRITE)
+
+    def on_writable(self) -> None:
+        try:
+            sent = _write(self.fd, self.pending[:PENDING_BYTES_MAX])
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close()
+            return
+        self.pending = self.pending[sent:]
+        self._taken += sent
+        if self._taken >= PROGRESS_BYTES:
+            self._taken = 0
+            self.since_ns = self.reactor.now_ns
+        if not self.pending:
+            self.pending = _nothing  # an empty view would keep the whole answer
+            self.advance()
+
+    # -- ending ----------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        """Everything is written: end our side and wait for the peer to end its own."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.close()
+            return
+        self._tail_size = 0
+        self._wait(LINGER, self.on_lingering)
+
+    def expire(self) -> None:
+        """The phase took too long: a request that was begun is told so."""
+        if self.phase == BODY or (self.phase == HEAD and self.buffer):
+            self._refuse(self.server.too_slow())
+            self._settle(busy=False)
+        else:
+            self.close()
+
+    def drain(self) -> None:
+        """The next answer is the last; see `Server.drain`."""
+        self._tail_size = 0
+        self.tail = b""
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            self.reactor.remove(self.fd)
+            self.server.connections.discard(self)
+            self.sock.close()
+
+    @property
+    def idle(self) -> bool:
+        return self.phase == IDLE or (self.phase == HEAD and not self.buffer)
+
+    def detach(self) -> tuple[socket.socket, bytes]:
+        """Gives the connection away between two requests: its socket and the bytes read."""
+        assert not self.pending, "answers come before the hand-over"
+        assert self._head is None
+        self.closed = True
+        self.reactor.remove(self.fd)
+        self.server.connections.discard(self)
+        return self.sock, self.buffer
+
+    def reattach(self) -> None:
+        """Nobody took it: serve on."""
+        self.closed = False
+        self.reactor.add(self.fd, self.on_readable)
+        self.phase = HEAD
+        self.server.connections.add(self)

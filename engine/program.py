@@ -1,0 +1,195 @@
+"""A program: a plan's generated functions, compiled and bound to open snapshots.
+
+Rule: made aside, whole, before anything is swapped; immutable once made. A program holds
+a lease on each snapshot it reads until it is closed.
+"""
+
+import re
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+from zlib import crc32
+
+import lmdb
+import msgspec
+
+from engine.codegen import canonical_pattern, generate
+from engine.params import Binder, show
+from engine.plan import Fields, Param, Plan, PlanError, Rules
+from engine.snapshot import Snapshot
+from engine.transcode import record
+from havok.errors import BadParam, DamagedVersion, StoreDown
+from havok.keys import INT_BIAS, INT_MAX, INT_MIN, WIDE_BIAS, KeyKind, bounded, escape
+from havok.rows import RESIDUE, unseal
+
+# Kinds whose decoded JSON is in key form as it comes; the binder converts the others.
+_PLAIN: dict[KeyKind, Any] = {
+    "string": str,
+    "int": Annotated[int, msgspec.Meta(ge=INT_MIN, le=INT_MAX)],
+    "bool": bool,
+}
+
+
+class Program:
+    """`query(text)`, `point(*values)` and `batch(keys)` as `codegen` describes them."""
+
+    __slots__ = (
+        "_batch",
+        "_keys",
+        "_plain_batch",
+        "batch_max",
+        "binder",
+        "closed",
+        "plan",
+        "point",
+        "query",
+        "snapshots",
+    )
+
+    def __init__(self, plan: Plan, snapshots: Mapping[str, Snapshot]) -> None:
+        """Raises PlanError when the generated code does not compile."""
+        self.plan = plan
+        self.snapshots = tuple(snapshots[name] for name in plan.datasets)
+        self.binder = Binder(plan.params)
+        self.batch_max = plan.batch_max
+        self.closed = False
+        namespace = _namespace(plan, self.snapshots[0])
+        try:
+            exec(compile(generate(plan), f"<plan {plan.service}>", "exec"), namespace)
+        except SyntaxError as error:
+            raise PlanError(f"service {plan.service}: generated code does not compile: {error}") from None
+        self.query: Callable[[bytes], bytes | None] = namespace.get("query", _never_canonical)
+        self.point: Callable[..., bytes | None] = namespace["point"]
+        self._batch: Callable[[Sequence[Any]], bytes] = namespace["batch"]
+        self._keys, self._plain_batch = _batch_decoder(plan.params)
+        for snapshot in self.snapshots:
+            snapshot.acquire()
+
+    def bind_query(self, text: bytes) -> bytes | None:
+        """Any query string → the row's JSON, or None. Raises BadParam."""
+        return self.point(*self.binder.from_query(text))
+
+    def bind_object(self, values: Mapping[str, object]) -> bytes | None:
+        """A JSON object of parameters → the row's JSON, or None. Raises BadParam."""
+        return self.point(*self.binder.from_object(values))
+
+    def bind_batch(self, raw: bytes) -> bytes:
+        """The JSON text of `keys` → the JSON array of rows. Raises BadParam."""
+        try:
+            keys = self._keys.decode(raw)
+        except msgspec.ValidationError:
+            keys, plain = self._explain(raw), False
+        else:
+            plain = self._plain_batch
+        if len(keys) > self.batch_max:
+            raise BadParam("keys", "max_items", f"keys has {len(keys)} items; at most {self.batch_max} in one request")
+        if not plain:
+            single = len(self.plan.params) == 1
+            bound = [
+                self.binder.from_array(position, (values,) if single else values)
+                for position, values in enumerate(keys)
+            ]
+            return self._batch([values[0] for values in bound] if single else bound)
+        return self._batch(keys)
+
+    def _explain(self, raw: bytes) -> list[Any]:
+        """Keys of the wrong shape: untyped, so that the binder names the offending one."""
+        keys = msgspec.json.decode(raw)
+        if not isinstance(keys, list):
+            raise BadParam("keys", "type", "keys must be an array")
+        if len(self.plan.params) > 1:
+            for position, key in enumerate(keys):
+                if not isinstance(key, list):
+                    names = ", ".join(param.name for param in self.plan.params)
+                    raise BadParam(
+                        f"keys[{position}]", "type", f"keys[{position}] must be an array: [{names}], not {show(key)}"
+                    )
+        return keys
+
+    def fault(self, error: Exception) -> StoreDown | None:
+        """What an error of the store means to the caller; None for any other error."""
+        if not isinstance(error, lmdb.Error):
+            return None
+        for snapshot in self.snapshots:
+            snapshot.report_damage(f"the rows cannot be read: {error}")
+        return StoreDown("the stored rows cannot be read")
+
+    def close(self) -> None:
+        """Gives the leases back. The functions must not be called again."""
+        if not self.closed:
+            self.closed = True
+            for snapshot in self.snapshots:
+                snapshot.release()
+
+
+def _never_canonical(_text: bytes) -> bytes | None:
+    return None
+
+
+def _batch_decoder(params: tuple[Param, ...]) -> tuple["msgspec.json.Decoder[list[Any]]", bool]:
+    """A decoder typed as the key, and whether what it yields is in key form already."""
+    plain = all(param.kind in _PLAIN and param.rules == Rules() for param in params)
+    kinds = tuple(_PLAIN.get(param.kind, object) for param in params)
+    item: Any = kinds[0] if len(kinds) == 1 else tuple[kinds]  # type: ignore[valid-type]
+    return msgspec.json.Decoder(list[item]), plain
+
+
+def _namespace(plan: Plan, snapshot: Snapshot) -> dict[str, Any]:
+    pattern = canonical_pattern(plan.access)
+    namespace: dict[str, Any] = {
+        "get": snapshot.get,
+        "crc32": crc32,
+        "RESIDUE": RESIDUE,
+        "INT_BIAS": INT_BIAS,
+        "WIDE_BIAS": WIDE_BIAS,
+        "escape": escape,
+        "join": b"".join,
+        "canonical": re.compile(pattern.encode()).fullmatch if pattern else None,
+        "damaged": lambda: _damaged(snapshot),
+        "long_row": _long_row(snapshot, plan),
+    }
+    for count in range(1, len(plan.params) + 1):
+        namespace[f"pack{count}"] = struct.Struct(f">{count}Q").pack
+    if isinstance(plan.output, Fields):
+        namespace["project"] = projection(plan.output.names)
+    return namespace
+
+
+def _damaged(snapshot: Snapshot) -> StoreDown:
+    snapshot.report_damage("a row failed its checksum")
+    return StoreDown("the stored row is damaged and was not served")
+
+
+def _long_row(snapshot: Snapshot, plan: Plan) -> Callable[[bytes, bytes | None], bytes | None]:
+    """Lookup of a key whose encoding is over LMDB's limit: by hash, verified."""
+    project = projection(plan.output.names) if isinstance(plan.output, Fields) else None
+
+    def long_row(encoding: bytes, miss: bytes | None) -> bytes | None:
+        value = snapshot.get(bounded(encoding))
+        if value is None:
+            return miss
+        try:
+            body = unseal(encoding, value)
+        except DamagedVersion:
+            raise _damaged(snapshot) from None
+        if body is None:
+            return miss
+        return body if project is None else project(body)
+
+    return long_row
+
+
+def projection(names: Sequence[str]) -> Callable[[bytes], bytes]:
+    """Row JSON → JSON of some fields, each value's bytes as stored (`msgspec.Raw`)."""
+    encode = msgspec.json.Encoder().encode
+    struct_type = record("Projection", [(name, msgspec.Raw) for name in names])
+    if struct_type is None:
+        decode_all = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+        def project(row: bytes) -> bytes:
+            values = decode_all(row)
+            return encode({name: values[name] for name in names})
+
+        return project
+    decode = msgspec.json.Decoder(struct_type).decode
+    return lambda row: encode(decode(row))

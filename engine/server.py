@@ -1,0 +1,313 @@
+"""The routes of a worker and what its connections share.
+
+Rule: `answer` maps one whole request to one whole response and never raises. Routes change
+between two requests, all of a change at once (`deploy`).
+"""
+
+import asyncio
+import logging
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from time import monotonic_ns
+
+import msgspec
+
+from engine.connection import PHASE_S_MAX, Connection
+from engine.head import JSON, MSGPACK, Head, HeadReader
+from engine.reactor import Reactor
+from engine.responses import error_response, head, http_date, response
+from engine.route import Elsewhere, Route, Target, Unready, path_of
+from havok.errors import (
+    BadParam,
+    BadRequest,
+    Draining,
+    HavokError,
+    Internal,
+    MethodNotAllowed,
+    NoService,
+    NotAcceptable,
+    Overloaded,
+    RateLimited,
+    RequestTimeout,
+    UnsupportedMedia,
+)
+
+log = logging.getLogger(__name__)
+
+SWEEP_S = 0.25  # how late a deadline may be noticed
+SWEEP_MAX = 2048  # connections looked at in one go (about 0.3 ms): no stall with thousands
+_HEALTH = b"/healthz"
+_METHODS = frozenset({b"GET", b"HEAD", b"POST"})
+_HOW_TO_ASK = "use GET with a query string, or POST with a JSON object"
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_value = msgspec.json.Decoder().decode
+
+HandOver = Callable[[socket.socket, bytes, str], bool]
+
+
+def refuse_hand_over(_sock: socket.socket, _received: bytes, _compartment: str) -> bool:
+    """For a server that stands alone."""
+    return False
+
+
+class Server:
+    """`hand_over(sock, received, compartment)` gives a connection to another process and
+    says whether it went; the socket is then closed here."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, compartment: str, pass_on: HandOver = refuse_hand_over) -> None:
+        self.loop = loop
+        self.compartment = compartment
+        self.reactor = Reactor(loop)
+        self.heads = HeadReader()
+        self.connections: set[Connection] = set()
+        self.fast: dict[bytes, Route] = {}  # `GET /v1/x`; connections hold this very dict
+        self.table: dict[bytes, Target] = {}
+        self.draining = False
+        self.errors: Counter[str] = Counter()
+        self.handed_over = 0
+        self._past_requests = 0  # of routes that are gone: a counter never falls
+        self.date = http_date(time.time())
+        self._headers = f"Havok-Compartment: {compartment}\r\n".encode()
+        self._pass_on = pass_on
+        self._sweeping: list[Connection] = []
+        self._timers = [loop.call_later(1, self._each_second), loop.call_later(SWEEP_S, self._sweep)]
+
+    # -- routes ----------------------------------------------------------------------
+
+    def deploy(self, targets: Mapping[str, Target | None]) -> None:
+        """Flips services to their new targets at once; None removes one."""
+        for service, target in targets.items():
+            path = path_of(service)
+            old = self.table.get(path)
+            if isinstance(old, Route) and not (isinstance(target, Route) and target.histogram is old.histogram):
+                self._past_requests += old.histogram.count
+            if target is None:
+                self.table.pop(path, None)
+            else:
+                self.table[path] = target
+            if isinstance(target, Route):
+                target.stamp(self.date)
+                self.fast[b"GET " + path] = target
+            else:
+                self.fast.pop(b"GET " + path, None)
+
+    @property
+    def requests(self) -> int:
+        """Requests that routes answered, since the start."""
+        routes = [target for target in self.table.values() if isinstance(target, Route)]
+        return self._past_requests + sum(route.histogram.count for route in routes)
+
+    def target(self, service: str) -> Target | None:
+        return self.table.get(path_of(service))
+
+    def accept(self, sock: socket.socket, received: bytes = b"") -> Connection:
+        """Takes a connected, non-blocking socket and the bytes already read from it."""
+        self.reactor.now_ns = monotonic_ns()  # this is no tick of the reactor, and the last may be long ago
+        return Connection(self, sock, received)
+
+    # -- answering -------------------------------------------------------------------
+
+    def answer(self, request: Head, content: bytes, *, close: bool) -> bytes:
+        """One whole response. Errors of any kind become problem documents."""
+        target = self.table.get(request.path)
+        head_only = request.method == b"HEAD"
+        if type(target) is Route:
+            started = self.reactor.now_ns
+            try:
+                data = self._data(target, request, content)
+                is_json = request.block.accept == JSON
+                if request.minor and not close and not head_only and (is_json or not data):
+                    return target.answer(data)
+                if data:
+                    body = b'{"data":%b}' % data
+                    start = head(200, self.date, _lasting(target.headers, request, close), JSON if is_json else MSGPACK)
+                    body = body if is_json else target.transcode(body)
+                    return response(start, body, close=close, head_only=head_only)
+                return self._problem(target.missing, target.headers, request, close=close)
+            # An exception kept in a local of a frame it passed is a circle, for the collector to find.
+            except HavokError as refused:
+                return self._problem(self._count(refused), target.headers, request, close=close)
+            except Exception as fault:
+                error = target.program.fault(fault) or self._internal(request)
+                return self._problem(self._count(error), target.headers, request, close=close)
+            finally:
+                target.histogram.record(monotonic_ns() - started)
+        if type(target) is Unready and request.method in _METHODS:  # answered, not raised: it is for many requests
+            return self._problem(self._count(target.error), self._headers, request, close=close)
+        try:
+            body = self._built_in(request, target)
+            start = head(200, self.date, _lasting(self._headers, request, close), JSON)
+            return response(start, body, close=close, head_only=head_only)
+        except HavokError as refused:
+            return self._problem(self._count(refused), self._headers, request, close=close)
+
+    def _data(self, route: Route, request: Head, content: bytes) -> bytes | None:
+        """The JSON of the answer's `data`; nothing when there is no such row."""
+        if request.method not in _METHODS:
+            raise MethodNotAllowed(_HOW_TO_ASK)
+        if request.block.accept is None:
+            raise NotAcceptable(f"answers come as {JSON} or {MSGPACK}")
+        limit = route.limit
+        if limit is not None:
+            now = self.reactor.now_ns
+            if not limit.admit(now):
+                detail = f"service {route.service} is over its rate limit"
+                raise RateLimited(detail, retry_after_s=limit.retry_after_s(now))
+        if request.method == b"POST":
+            return _post(route, request, content)
+        data = route.query(request.query)
+        return route.program.bind_query(request.query) if data is None else data
+
+    def _problem(self, error: HavokError, headers: bytes, request: Head, *, close: bool) -> bytes:
+        headers = _lasting(_allowing(headers, error), request, close)
+        return error_response(error, self.date, headers, close=close, head_only=request.method == b"HEAD")
+
+    def _count(self, error: HavokError) -> HavokError:
+        self.errors[error.code] += 1
+        return error
+
+    def _internal(self, request: Head) -> Internal:
+        """To be called where an exception is being handled, which is logged."""
+        log.exception("a request to %r failed", request.path)
+        return Internal("the request could not be answered; the fault is logged on the node")
+
+    def _built_in(self, request: Head, target: Target | None) -> bytes:
+        """The answer where there is no route to give one; most often an error."""
+        if target is not None:
+            self._check_method(request)
+        if type(target) is Elsewhere:
+            raise self.unreachable(target)
+        if request.path == _HEALTH:
+            if self.draining:
+                raise Draining("this node is shutting down", retry_after_s=1)
+            return b'{"status":"ok"}'
+        if request.path.startswith(b"/v1/"):
+            name = request.path[4:].decode("ascii")[:80]
+            raise NoService(f"there is no service {name!r} on this node")
+        raise NoService("services are at /v1/SERVICE")
+
+    def _check_method(self, request: Head) -> None:
+        if request.method not in _METHODS:
+            raise MethodNotAllowed(_HOW_TO_ASK)
+
+    def check_before_body(self, request: Head) -> None:
+        """What can be refused before its body is read is refused then."""
+        self._check_method(request)
+        if request.method == b"POST" and request.block.content_type not in (JSON, MSGPACK):
+            raise UnsupportedMedia(f"send the body as {JSON} or {MSGPACK}")
+
+    def refusal(self, error: HavokError, *, close: bool, head_only: bool = False) -> bytes:
+        headers = _allowing(self._headers, self._count(error))
+        return error_response(error, self.date, headers, close=close, head_only=head_only)
+
+    def too_slow(self) -> HavokError:
+        return RequestTimeout("the request took too long to arrive")
+
+    def unreachable(self, target: Elsewhere) -> HavokError:
+        return Overloaded(f"no worker of compartment {target.compartment} can take the connection", retry_after_s=1)
+
+    # -- connections -----------------------------------------------------------------
+
+    def hand_over(self, connection: Connection, compartment: str) -> bool:
+        """Between two requests: the connection goes to `compartment`, or stays (False)."""
+        sock, received = connection.detach()
+        try:
+            went = self._pass_on(sock, received, compartment)
+        except Exception:
+            log.exception("a connection could not be handed to compartment %s", compartment)
+            went = False
+        if went:
+            sock.close()
+            self.handed_over += 1
+        else:
+            connection.reattach()
+        return went
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        self.loop.call_soon(callback)
+
+    def drain(self) -> None:
+        """From now on every answer is a connection's last."""
+        self.draining = True
+        for connection in self.connections:
+            connection.drain()
+
+    def close_idle(self) -> None:
+        """Closes connections that wait for a request; those with one in hand stay."""
+        for connection in [connection for connection in self.connections if connection.idle]:
+            connection.close()
+
+    def close(self) -> None:
+        """Ends everything at once."""
+        for timer in self._timers:
+            timer.cancel()
+        for connection in list(self.connections):
+            connection.close()
+        self.reactor.close()
+        closed = {id(route): route for route in self.table.values() if isinstance(route, Route)}
+        for route in closed.values():
+            route.program.close()
+
+    # -- time ------------------------------------------------------------------------
+
+    def _each_second(self) -> None:
+        now = time.time()
+        self.date = http_date(now)
+        for route in self.fast.values():
+            route.stamp(self.date)
+        self._timers[0] = self.loop.call_later(1 - now % 1, self._each_second)
+
+    def _sweep(self) -> None:
+        """Ends connections whose phase took too long, a slice of them at a time."""
+        if not self._sweeping:
+            self._sweeping = list(self.connections)
+        now = self.reactor.now_ns = monotonic_ns()
+        sweeping = self._sweeping[-SWEEP_MAX:]
+        del self._sweeping[-SWEEP_MAX:]
+        self._timers[1] = self.loop.call_later(0.005 if self._sweeping else SWEEP_S, self._sweep)
+        for connection in sweeping:
+            if now - connection.since_ns > PHASE_S_MAX[connection.phase] * 1_000_000_000 and not connection.closed:
+                connection.expire()
+
+
+def _post(route: Route, request: Head, content: bytes) -> bytes | None:
+    """The data of a POST: a batch when the object has `keys`, else one row."""
+    try:
+        if request.block.content_type == MSGPACK:
+            content = _json_of(content)
+        fields = _decode_object(content)
+        keys = fields.pop("keys", None)
+        if keys is None:
+            return route.program.bind_object({name: _decode_value(raw) for name, raw in fields.items()})
+        if fields:
+            unknown = next(iter(fields))
+            raise BadParam(unknown, "unknown", f"a batch has only keys; {unknown!r} does not belong")
+        return route.program.bind_batch(keys)
+    except msgspec.ValidationError:
+        raise BadRequest('the body must be a JSON object of parameters, or {"keys": [...]}') from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _NotJsonLike) as error:
+        raise BadRequest(f"the body is not valid {request.block.content_type}: {str(error)[:120]}") from None
+
+
+class _NotJsonLike(Exception):
+    """MessagePack that has no JSON: extension types, maps with keys that are no words."""
+
+
+def _json_of(content: bytes) -> bytes:
+    """A MessagePack body as JSON, so that there is one way to bind parameters."""
+    value = msgspec.msgpack.decode(content)
+    try:
+        return msgspec.json.encode(value)
+    except TypeError as error:
+        raise _NotJsonLike(str(error)) from None
+
+
+def _lasting(headers: bytes, request: Head, close: bool) -> bytes:
+    """HTTP/1.0 must be told that a connection stays."""
+    return headers if request.minor or close else headers + b"Connection: keep-alive\r\n"
+
+
+def _allowing(headers: bytes, error: HavokError) -> bytes:
+    return headers + b"Allow: GET, HEAD, POST\r\n" if type(error) is MethodNotAllowed else headers

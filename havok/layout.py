@@ -1,0 +1,89 @@
+"""Where things lie under `data_dir`.
+
+    datasets/<name>/CURRENT           id of the live version, replaced by rename
+    datasets/<name>/<version>/        rows.mdb, rows.parquet, manifest.json
+    datasets/<name>/.build-<random>/  a version being built; an orphan when nobody locks it
+    datasets/<name>/history.jsonl     activations, oldest first
+    datasets/<name>/quarantine.json   versions that may not return without --force
+    datasets/<name>/lock              held (flock) by whoever loads, rolls back or retires
+    node.lock                         held (flock) by the supervisor; its pid inside
+    control.db                        what people changed at run time
+
+Sockets live in a 0700 directory of their own: `data_dir/run`, or when that path is too
+long for a UNIX socket, a directory under the system's temporary one named after it.
+"""
+
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import msgspec
+
+from havok.errors import NodeError
+
+SOCKET_PATH_BYTES_MAX = 107  # sun_path less its NUL, Linux
+_LONGEST_SOCKET = "w-9999999-9999.sock"
+
+
+def dataset_dir(data_dir: Path, dataset: str) -> Path:
+    return data_dir / "datasets" / dataset
+
+
+def version_dir(data_dir: Path, dataset: str, version: str) -> Path:
+    return dataset_dir(data_dir, dataset) / version
+
+
+def live_version(data_dir: Path, dataset: str) -> str | None:
+    """The version that CURRENT names; None when nothing was activated yet."""
+    try:
+        return (dataset_dir(data_dir, dataset) / "CURRENT").read_text().strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def node_lock(data_dir: Path) -> Path:
+    return data_dir / "node.lock"
+
+
+def control_db(data_dir: Path) -> Path:
+    return data_dir / "control.db"
+
+
+def run_dir(data_dir: Path) -> Path:
+    """Where this node's sockets are; a pure function of the data directory."""
+    preferred = data_dir.resolve() / "run"
+    if len(os.fsencode(preferred / _LONGEST_SOCKET)) <= SOCKET_PATH_BYTES_MAX:
+        return preferred
+    digest = hashlib.sha256(os.fsencode(preferred)).hexdigest()[:16]
+    return Path(tempfile.gettempdir()) / f"havok-{os.getuid()}-{digest}"
+
+
+def make_run_dir(data_dir: Path) -> Path:
+    """Creates it 0700. Raises NodeError when another user holds the name."""
+    path = run_dir(data_dir)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise NodeError(f"{path} belongs to someone else; remove it or choose another data_dir")
+    path.chmod(0o700)
+    return path
+
+
+def control_socket(data_dir: Path) -> str:
+    return f"ipc://{run_dir(data_dir) / 'control.sock'}"
+
+
+def bulletin_socket(data_dir: Path) -> str:
+    return f"ipc://{run_dir(data_dir) / 'bulletin.sock'}"
+
+
+def quarantined(data_dir: Path, dataset: str) -> dict[str, str]:
+    """Version → why it may not return. A file that cannot be read bars nothing."""
+    try:
+        return msgspec.json.decode(
+            (dataset_dir(data_dir, dataset) / "quarantine.json").read_bytes(), type=dict[str, str]
+        )
+    except (FileNotFoundError, msgspec.DecodeError):
+        return {}

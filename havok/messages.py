@@ -1,0 +1,131 @@
+"""What travels on a node's bus, and between its commands and its supervisor.
+
+Rule: msgpack of tagged frozen structs; every message is one frame. Facts are replicated as
+entries (key → msgpack): `Bulletin` changes some of them, all at once; `State` is all of
+them. Numbers grow by one from `State.seq`; a hole means a lost message and a `Resync`.
+"""
+
+import msgspec
+
+
+class Bulletin(msgspec.Struct, frozen=True, tag=True):
+    """One change of the facts. `epoch` grows with each supervisor, `seq` with each change."""
+
+    epoch: int
+    seq: int
+    set: dict[str, bytes]
+    drop: tuple[str, ...] = ()
+
+
+class Heartbeat(msgspec.Struct, frozen=True, tag=True):
+    """The newest number, so that a lost last bulletin is noticed too."""
+
+    epoch: int
+    seq: int
+
+
+Broadcast = Bulletin | Heartbeat
+
+
+class State(msgspec.Struct, frozen=True, tag=True):
+    """All facts as of `seq`: the answer to a Resync."""
+
+    epoch: int
+    seq: int
+    entries: dict[str, bytes]
+
+
+class Resync(msgspec.Struct, frozen=True, tag=True):
+    """A follower asks for a State; it joined late or saw a hole."""
+
+    process: str
+
+
+class Report(msgspec.Struct, frozen=True, tag=True):
+    """What a worker or gate says every 100 ms and after each change: acks and gauges."""
+
+    process: str
+    pid: int
+    epoch: int
+    seq: int  # newest change acted on
+    ready: bool = False  # everything it is asked to serve is served
+    draining: bool = False
+    serving: dict[str, dict[str, str]] = {}  # service → dataset → version
+    staged: tuple[str, ...] = ()  # ids of staged changes that can be flipped to at once
+    faults: dict[str, str] = {}  # `dataset@version` (damage), service, stage id, … → reason
+    connections: int = 0
+    requests: int = 0
+    errors: dict[str, int] = {}
+    handed_over: int = 0
+    busy: float = 0.0  # CPU seconds per second since the last report
+
+
+class StatusRequest(msgspec.Struct, frozen=True, tag=True):
+    """Reply data: the document of `havok status --json`."""
+
+
+class AcceptRequest(msgspec.Struct, frozen=True, tag=True):
+    """Would every live plan compile on this manifest (JSON)?"""
+
+    manifest: bytes
+
+
+class StageRequest(msgspec.Struct, frozen=True, tag=True):
+    """Workers open, verify and warm a placed version aside. Reply data: workers."""
+
+    dataset: str
+    version: str
+
+
+class ActivateRequest(msgspec.Struct, frozen=True, tag=True):
+    """The pointer of a dataset was moved: flip to it. Reply data: workers and ms."""
+
+    dataset: str
+
+
+class UnstageRequest(msgspec.Struct, frozen=True, tag=True):
+    """Forget a staged version."""
+
+    dataset: str
+
+
+class ReloadRequest(msgspec.Struct, frozen=True, tag=True):
+    """Read the configuration again, as SIGHUP does."""
+
+
+class AddServiceRequest(msgspec.Struct, frozen=True, tag=True):
+    """`document`: TOML with [services.NAME] tables, kept durably beside the file's."""
+
+    document: str
+
+
+class RemoveServiceRequest(msgspec.Struct, frozen=True, tag=True):
+    name: str
+
+
+Request = (
+    StatusRequest
+    | AcceptRequest
+    | StageRequest
+    | ActivateRequest
+    | UnstageRequest
+    | ReloadRequest
+    | AddServiceRequest
+    | RemoveServiceRequest
+)
+Inbound = Resync | Report | Request
+
+
+class Reply(msgspec.Struct, frozen=True, tag=True):
+    """Answer to a Request. `error` is a sentence for a person; `data` is msgpack."""
+
+    error: str | None = None
+    data: bytes = b""
+
+
+Outbound = State | Reply
+
+encode = msgspec.msgpack.Encoder().encode
+decode_broadcast = msgspec.msgpack.Decoder(Broadcast).decode
+decode_inbound = msgspec.msgpack.Decoder(Inbound).decode
+decode_outbound = msgspec.msgpack.Decoder(Outbound).decode

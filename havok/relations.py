@@ -1,0 +1,237 @@
+"""How settings must relate to each other and to the machine.
+
+Rule: pure. `check` takes settings whose values have the right types and returns what
+is wrong with their relations; a finding names every key it compares, so that it is
+dropped when one of them was a fault already. It reads no file and asks no machine:
+the cores that exist are an argument.
+"""
+
+import ipaddress
+import itertools
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from havok.param_rules import check_rules
+from havok.settings import (
+    CompartmentSettings,
+    DatasetSettings,
+    LoaderSettings,
+    NodeSettings,
+    ServiceSettings,
+    Settings,
+)
+from havok.typed import Finding, Path, nearest, shown
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+NAME_RULE = "a name is a lower-case letter, then up to 62 lower-case letters, digits, - or _"
+
+PORT_MAX = 65535
+WORKERS_MAX = 256  # of one compartment: past any machine's cores, far below its file descriptors
+MEMORY_MB_MIN = 64  # a worker takes about 20 MB of it before its first plan
+BATCH_KEYS_MAX = 10_000  # keeps one batch below some 10 ms of a worker's loop
+LOADER_MEMORY_MB_MIN = 192  # measured: with less, DuckDB fails to sort wide rows instead of spilling
+THREADS_MAX = 1024
+
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+
+def address(text: str) -> tuple[str, int]:
+    """ "127.0.0.1:8080" or "[::1]:8080" → host and port. Raises ValueError with the reason."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > PORT_MAX:
+        raise ValueError(f'expected "host:port" with a port from 1 to {PORT_MAX}, got {shown(text)}')
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+        try:
+            ipaddress.IPv6Address(host)
+        except ValueError:
+            raise ValueError(f"{host} is no IPv6 address") from None
+    elif _HOST.fullmatch(host) is None:
+        raise ValueError(f'{shown(host)} is no host; for every interface write "0.0.0.0:{port}"')
+    return host, int(port)
+
+
+def check(settings: Settings, cpus: Collection[int], declared: Mapping[str, Collection[str]]) -> list[Finding]:
+    """`declared`: the names that stand under datasets, compartments and services, sound or not."""
+    return list(
+        itertools.chain(
+            _node(settings.node),
+            _loader(settings.loader),
+            *(_dataset(name, dataset) for name, dataset in settings.datasets.items()),
+            *(_compartment(name, compartment, cpus) for name, compartment in settings.compartments.items()),
+            *(_service(name, service, settings, declared) for name, service in settings.services.items()),
+        )
+    )
+
+
+def check_names(declared: Mapping[str, Collection[str]]) -> Iterator[Finding]:
+    """Names that would not do in a URL, a directory or a metric."""
+    for section, names in declared.items():
+        for name in names:
+            if NAME.fullmatch(name) is None:
+                yield Finding((section, name), NAME_RULE)
+
+
+def _node(node: NodeSettings) -> Iterator[Finding]:
+    for key, value in (("name", node.name), ("zone", node.zone)):
+        if NODE_NAME.fullmatch(value) is None:
+            yield Finding(("node", key), f"expected letters, digits, dots, - or _ (63 at most), got {shown(value)}")
+    yield from _text(("node", "data_dir"), node.data_dir)
+    if node.drain_s <= 0:
+        yield Finding(("node", "drain_s"), f"must be more than 0, is {node.drain_s:g}")
+    places = {}
+    for key, value in (("listen", node.listen), ("admin", node.admin)):
+        try:
+            places[key] = address(value)
+        except ValueError as error:
+            yield Finding(("node", key), str(error))
+    if len(places) == 2:
+        (host, port), (admin_host, admin_port) = places["listen"], places["admin"]
+        every = {"0.0.0.0", "::"}
+        if port == admin_port != 0 and (host == admin_host or host in every or admin_host in every):
+            yield Finding(
+                ("node", "admin"),
+                f"node.admin ({node.admin}) and node.listen ({node.listen}) need different ports",
+                (("node", "listen"), ("node", "admin")),
+            )
+
+
+def _loader(loader: LoaderSettings) -> Iterator[Finding]:
+    if loader.memory_mb < LOADER_MEMORY_MB_MIN:
+        reason = f"must be at least {LOADER_MEMORY_MB_MIN}, is {loader.memory_mb}: a sort needs as much to spill"
+        yield Finding(("loader", "memory_mb"), reason)
+    yield from _between(("loader", "threads"), loader.threads, 0, THREADS_MAX)
+
+
+def _dataset(name: str, dataset: DatasetSettings) -> Iterator[Finding]:
+    path: Path = ("datasets", name)
+    if not dataset.key:
+        yield Finding((*path, "key"), "a dataset needs at least one key column")
+    yield from _columns((*path, "key"), dataset.key)
+    if dataset.source is not None:
+        yield from _text((*path, "source"), dataset.source)
+    if dataset.keep_versions < 1:
+        yield Finding((*path, "keep_versions"), f"must be at least 1, is {dataset.keep_versions}")
+    for index, columns in dataset.indexes.items():
+        here: Path = (*path, "indexes", index)
+        if NAME.fullmatch(index) is None:
+            yield Finding(here, NAME_RULE)
+        if not columns:
+            yield Finding(here, "an index needs at least one column")
+        yield from _columns(here, columns)
+    for column, kind in dataset.columns.items():
+        yield from _text((*path, "columns", column), kind)
+    quality = dataset.quality
+    here = (*path, "quality")
+    if quality.min_rows is not None and quality.min_rows < 0:
+        yield Finding((*here, "min_rows"), f"must be at least 0, is {quality.min_rows}")
+    if quality.max_row_change is not None and quality.max_row_change <= 0:
+        yield Finding((*here, "max_row_change"), f"must be more than 0, is {quality.max_row_change:g}")
+    yield from _columns((*here, "not_null"), quality.not_null)
+    for position, condition in enumerate(quality.check):
+        yield from _text((*here, "check", position), condition)
+
+
+def _compartment(name: str, compartment: CompartmentSettings, cpus: Collection[int]) -> Iterator[Finding]:
+    path: Path = ("compartments", name)
+    if NAME.fullmatch(compartment.business) is None:
+        yield Finding((*path, "business"), NAME_RULE)
+    low_key, high_key = (*path, "workers", "min"), (*path, "workers", "max")
+    workers = compartment.workers
+    yield from _between(low_key, workers.min, 1, WORKERS_MAX)
+    yield from _between(high_key, workers.max, 1, WORKERS_MAX)
+    if workers.min > workers.max:
+        yield Finding(
+            high_key,
+            f"workers.min ({workers.min}) must not be above workers.max ({workers.max})",
+            ((*path, "workers"), low_key, high_key),
+        )
+    yield from _cpus((*path, "cpus"), compartment.cpus, cpus)
+    if compartment.memory_mb is not None:
+        yield from _memory((*path, "memory_mb"), compartment.memory_mb)
+    marks = compartment.watermarks
+    if not 0 <= marks.low < marks.high <= 1:
+        here: Path = (*path, "watermarks")
+        yield Finding(
+            here,
+            f"watermarks.low ({marks.low:g}) and watermarks.high ({marks.high:g}) must be 0 <= low < high <= 1",
+            (here, (*here, "low"), (*here, "high")),
+        )
+
+
+def _cpus(path: Path, wanted: Sequence[int], cpus: Collection[int]) -> Iterator[Finding]:
+    seen: set[int] = set()
+    for position, cpu in enumerate(wanted):
+        if cpu in seen:
+            yield Finding((*path, position), f"core {cpu} is named twice")
+        elif cpu not in cpus:
+            yield Finding((*path, position), f"this machine has no core {cpu} for us; it has {_ranges(cpus)}")
+        seen.add(cpu)
+
+
+def _service(
+    name: str, service: ServiceSettings, settings: Settings, declared: Mapping[str, Collection[str]]
+) -> Iterator[Finding]:
+    path: Path = ("services", name)
+    for key, wanted in (("dataset", service.dataset), ("compartment", service.compartment)):
+        known = declared.get(f"{key}s", ())
+        if wanted not in known:
+            meant = nearest(wanted, known)
+            advice = f"did you mean {meant}?" if meant else f"add a table [{key}s.{wanted}]"
+            yield Finding((*path, key), f"there is no {key} {wanted!r}; {advice}")
+    yield from _columns((*path, "fields"), service.fields)
+    yield from _between((*path, "batch_max"), service.batch_max, 1, BATCH_KEYS_MAX)
+    if service.rate_limit is not None:
+        here: Path = (*path, "rate_limit")
+        if service.rate_limit.rps <= 0:
+            yield Finding((*here, "rps"), f"must be more than 0, is {service.rate_limit.rps:g}")
+        if service.rate_limit.burst < 1:
+            yield Finding((*here, "burst"), f"must be at least 1, is {service.rate_limit.burst}")
+    dataset = settings.datasets.get(service.dataset)
+    for param, rules in service.params.items():
+        here = (*path, "params", param)
+        if dataset is not None and param not in dataset.key:
+            meant = nearest(param, dataset.key)
+            advice = f"did you mean {meant}?" if meant else f"its key is {', '.join(dataset.key)}"
+            about: tuple[Path, ...] = ((*path, "dataset"), ("datasets", service.dataset, "key"))
+            yield Finding(here, f"{service.dataset} has no key column {param!r}; {advice}", about)
+        yield from check_rules(here, rules)
+
+
+def _columns(path: Path, columns: Sequence[str]) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for position, column in enumerate(columns):
+        if not column.strip():
+            yield Finding((*path, position), "a column name is empty")
+        elif column in seen:
+            yield Finding((*path, position), f"column {column} is named twice")
+        seen.add(column)
+
+
+def _text(path: Path, value: str) -> Iterator[Finding]:
+    if not value.strip():
+        yield Finding(path, "is empty")
+    elif "\0" in value:
+        yield Finding(path, "holds a NUL character")
+
+
+def _between(path: Path, value: int, low: int, high: int) -> Iterator[Finding]:
+    if not low <= value <= high:
+        yield Finding(path, f"must be from {low} to {high}, is {value}")
+
+
+def _memory(path: Path, value: int) -> Iterator[Finding]:
+    if value < MEMORY_MB_MIN:
+        yield Finding(path, f"must be at least {MEMORY_MB_MIN}, is {value}")
+
+
+def _ranges(cpus: Collection[int]) -> str:
+    """{0, 1, 2, 5} → "0-2, 5"."""
+    runs: list[list[int]] = []
+    for cpu in sorted(cpus):
+        if runs and cpu == runs[-1][-1] + 1:
+            runs[-1].append(cpu)
+        else:
+            runs.append([cpu])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs) or "none"

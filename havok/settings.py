@@ -1,0 +1,124 @@
+"""Everything that can stand in havok.toml, as frozen structs.
+
+Rule: a struct field is a key of the file and its default is the documented default.
+How values must relate is `havok.relations`, reading files is `havok.config`; nothing
+here touches a disk. `not_yet` names keys of the contract that this version does not
+serve, so that a fault can say so instead of guessing at a typing error.
+"""
+
+import re
+from typing import ClassVar, Literal
+
+import msgspec
+
+Grade = Literal["core", "secondary"]
+Priority = Literal["high", "medium", "low"]
+Kind = Literal["kv"]  # sql, union and ingest are not served by this version
+ParamType = Literal["string", "int", "float", "bool", "date", "timestamp"]
+
+_SELECT = re.compile(
+    r"""(?: \s | --[^\n]*\n | /\*.*?\*/ | \( )*  (?: select | with | from )  (?= \s | [*("'] | /\* )""",
+    re.IGNORECASE | re.DOTALL | re.VERBOSE,
+)
+
+
+def is_select(source: str) -> bool:
+    """Whether a dataset's source is SQL rather than a file, a glob or a directory."""
+    return _SELECT.match(source) is not None
+
+
+class NodeSettings(msgspec.Struct, frozen=True):
+    name: str = "local"
+    zone: str = "default"
+    data_dir: str = "var"  # relative to the file
+    listen: str = "127.0.0.1:8080"
+    admin: str = "127.0.0.1:8081"
+    include: tuple[str, ...] = ()
+    drain_s: float = 10.0  # how long SIGTERM waits for requests in flight
+
+
+class LoaderSettings(msgspec.Struct, frozen=True):
+    memory_mb: int = 1024  # DuckDB's limit; a larger table spills to data_dir
+    threads: int = 0  # 0: one per core
+
+
+class QualitySettings(msgspec.Struct, frozen=True):
+    min_rows: int | None = None
+    max_row_change: float | None = None  # 0.5: at most ±50 % rows against the live version
+    not_null: tuple[str, ...] = ()
+    check: tuple[str, ...] = ()  # SQL conditions every row must meet
+
+
+class DatasetSettings(msgspec.Struct, frozen=True):
+    key: tuple[str, ...]
+    source: str | None = None  # file, glob, directory or SELECT
+    keep_versions: int = 3
+    quality: QualitySettings = QualitySettings()
+    indexes: dict[str, tuple[str, ...]] = {}
+    columns: dict[str, str] = {}  # column → DuckDB type, where the source's own is not wanted
+
+
+class WorkerCount(msgspec.Struct, frozen=True):
+    min: int = 1
+    max: int = 1
+
+
+class Watermarks(msgspec.Struct, frozen=True):
+    low: float = 0.35
+    high: float = 0.75
+
+
+class CompartmentSettings(msgspec.Struct, frozen=True):
+    not_yet: ClassVar[frozenset[str]] = frozenset({"cores"})
+
+    business: str
+    priority: Priority = "medium"
+    workers: WorkerCount = WorkerCount()
+    cpus: tuple[int, ...] = ()  # empty: any core
+    memory_mb: int | None = None  # private memory of each worker; None: no limit
+    watermarks: Watermarks = Watermarks()
+
+
+class ParamSettings(msgspec.Struct, frozen=True):
+    """A rule set for one parameter; the type of a kv parameter is its key column's."""
+
+    not_yet: ClassVar[frozenset[str]] = frozenset({"max_items"})
+
+    type: ParamType | None = None
+    default: str | int | float | bool | None = None
+    min: int | float | str | None = None
+    max: int | float | str | None = None
+    pattern: str | None = None
+    enum: tuple[str | int | float, ...] = ()
+
+
+class RateLimitSettings(msgspec.Struct, frozen=True):
+    """Requests a second over the whole compartment; each worker admits its equal share."""
+
+    not_yet: ClassVar[frozenset[str]] = frozenset({"per_app", "by"})
+
+    rps: float
+    burst: int = 1
+
+
+class ServiceSettings(msgspec.Struct, frozen=True):
+    not_yet: ClassVar[frozenset[str]] = frozenset(
+        {"access", "weight", "deadline_ms", "slo", "ladder", "fallback", "store", "analytical"}
+    )
+
+    kind: Kind
+    dataset: str
+    compartment: str
+    grade: Grade = "core"
+    fields: tuple[str, ...] = ()  # empty: the whole row
+    params: dict[str, ParamSettings] = {}
+    rate_limit: RateLimitSettings | None = None
+    batch_max: int = 1000  # keys in one batch request
+
+
+class Settings(msgspec.Struct, frozen=True):
+    node: NodeSettings = NodeSettings()
+    loader: LoaderSettings = LoaderSettings()
+    datasets: dict[str, DatasetSettings] = {}
+    compartments: dict[str, CompartmentSettings] = {}
+    services: dict[str, ServiceSettings] = {}

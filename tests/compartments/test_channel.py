@@ -1,0 +1,231 @@
+"""Connections passed between processes."""
+
+import asyncio
+import os
+import resource
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from time import process_time
+
+import pytest
+
+from compartments.channel import RECEIVED_BYTES_MAX, Inbox, Outbox
+from engine.reactor import Reactor
+from tests.compartments.loops import Driver, driver
+
+Taken = list[tuple[socket.socket, bytes]]
+
+
+class Room:
+    """A receiver and a sender in one process; what arrives lies in `taken`."""
+
+    def __init__(self, drive: Driver, path: Path) -> None:
+        self.drive = drive
+        self.reactor = Reactor(drive.loop)
+        self.path = str(path / "inbox.sock")
+        self.taken: Taken = []
+        self.inbox = Inbox(self.reactor, self.path, lambda sock, received: self.taken.append((sock, received)))
+        self.outbox = Outbox()
+
+    def send(self, received: bytes = b"") -> tuple[bool, socket.socket]:
+        """Sends one end of a pair, closes it when it went; the other end is the client."""
+        end, client = socket.socketpair()
+        sent = self.outbox.send(self.path, end, received)
+        if sent:
+            end.close()
+            return True, client
+        client.close()
+        return False, end
+
+    def close(self) -> None:
+        self.outbox.close()
+        self.inbox.close()
+        for sock, _ in self.taken:
+            sock.close()
+        self.reactor.close()
+
+
+@pytest.fixture
+def drive() -> Iterator[Driver]:
+    with driver() as made:
+        yield made
+
+
+@pytest.fixture
+def room(drive: Driver, tmp_path: Path) -> Iterator[Room]:
+    made = Room(drive, tmp_path)
+    yield made
+    made.close()
+
+
+def open_fds() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 65536, RECEIVED_BYTES_MAX])
+def test_a_connection_arrives_with_exactly_its_bytes(room: Room, size: int) -> None:
+    content = os.urandom(size)
+    sent, client = room.send(content)
+    assert sent
+    room.drive.until(lambda: room.taken)
+    ((sock, received),) = room.taken
+    assert received == content
+    assert not sock.getblocking()
+    sock.send(b"hello")
+    assert client.recv(5) == b"hello", "it is the very connection"
+    client.close()
+
+
+def test_bytes_that_fit_no_message_stay_with_the_sender(room: Room) -> None:
+    sent, end = room.send(b"x" * (RECEIVED_BYTES_MAX + 1))
+    assert not sent
+    assert end.fileno() >= 0
+    end.close()
+    room.drive.turn()
+    assert room.taken == []
+
+
+def test_hundreds_in_flight_then_full_then_all_arrive(room: Room) -> None:
+    before = open_fds()
+    clients: list[socket.socket] = []
+    for _ in range(100_000):
+        sent, sock = room.send(b"GET / HTTP/1.1\r\n%d" % len(clients))
+        if not sent:
+            sock.close()
+            break
+        clients.append(sock)
+    print(f"{len(clients)} connections in flight before the queue was full")
+    assert len(clients) >= 300
+    room.drive.until(lambda: len(room.taken) == len(clients))
+    numbers = [int(received.rpartition(b"\n")[2]) for _, received in room.taken]
+    assert numbers == list(range(len(clients))), "in order, none lost, none doubled"
+    sent, sock = room.send(b"again")
+    assert sent, "there is room again"
+    sock.close()
+    room.drive.until(lambda: len(room.taken) == len(clients) + 1)
+    for sock in (*clients, *(sock for sock, _ in room.taken)):
+        sock.close()
+    room.taken.clear()
+    room.drive.turn()
+    assert open_fds() - before <= 2, "the channel itself"
+
+
+def cpu_while_short(room: Room, limit: int, seconds: float = 0.3) -> float:
+    """CPU seconds spent by a loop that runs for so long with so many descriptors."""
+
+    async def live() -> float:
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limits[1]))
+        try:
+            begun = process_time()
+            await asyncio.sleep(seconds)
+            return process_time() - begun
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    return room.drive.loop.run_until_complete(live())
+
+
+def test_without_descriptors_connections_wait_and_none_is_lost(room: Room) -> None:
+    """FAULTS 31: no spin, and all are taken after relief."""
+    clients = [socket.socketpair() for _ in range(200)]
+    for number, (end, _) in enumerate(clients):
+        assert room.outbox.send(room.path, end, b"%d" % number)
+    spent = cpu_while_short(room, max(map(int, os.listdir("/proc/self/fd"))) + 100)
+    assert 0 < len(room.taken) < 100, "some descriptors are left for others"
+    assert spent < 0.1
+    room.drive.until(lambda: len(room.taken) == 200)
+    assert [received for _, received in room.taken] == [b"%d" % n for n in range(200)]
+    for sock in (sock for pair in clients for sock in pair):
+        sock.close()
+
+
+def test_a_sender_nobody_can_accept_now_is_no_reason_to_spin(room: Room) -> None:
+    end, client = socket.socketpair()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sender:
+        sender.connect(room.path)
+        assert cpu_while_short(room, 3) < 0.1
+        socket.send_fds(sender, [b"\x01hello"], [end.fileno()])
+        room.drive.until(lambda: room.taken)
+    end.close()
+    client.close()
+
+
+def test_nobody_there(drive: Driver, tmp_path: Path) -> None:
+    outbox = Outbox()
+    end, client = socket.socketpair()
+    before = open_fds()
+    assert not outbox.send(str(tmp_path / "none.sock"), end, b"")
+    assert open_fds() == before
+    end.send(b"still mine")
+    assert client.recv(10) == b"still mine"
+    end.close()
+    client.close()
+
+
+def test_a_receiver_that_died_and_its_successor(room: Room, tmp_path: Path) -> None:
+    sent, client = room.send(b"1")
+    assert sent
+    client.close()
+    room.inbox.close()
+    sent, end = room.send(b"2")
+    assert not sent, "its peer is gone"
+    end.close()
+    room.inbox = Inbox(room.reactor, room.path, lambda sock, received: room.taken.append((sock, received)))
+    sent, client = room.send(b"3")
+    assert sent, "the same path is another process now"
+    room.drive.until(lambda: room.taken and room.taken[-1][1] == b"3")
+    client.close()
+
+
+def test_what_a_dead_sender_sent_arrives(room: Room) -> None:
+    clients = [room.send(b"%d" % n)[1] for n in range(50)]
+    room.outbox.close()
+    room.drive.until(lambda: len(room.taken) == 50)
+    for client in clients:
+        client.close()
+
+
+def test_closing_takes_all_that_was_sent_before(room: Room) -> None:
+    """More than one burst, and a sender that was not even accepted yet."""
+    clients = [room.send(b"%d" % n)[1] for n in range(200)]
+    room.inbox.close()
+    assert [received for _, received in room.taken] == [b"%d" % n for n in range(200)]
+    for client in clients:
+        client.close()
+
+
+def test_garbage_is_dropped_and_its_descriptors_closed(room: Room) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as rude:
+        rude.connect(room.path)
+        before = open_fds()
+        end, client = socket.socketpair()
+        socket.send_fds(rude, [b"\x02who knows"], [end.fileno()])
+        socket.send_fds(rude, [b"\x01two"], [end.fileno(), end.fileno()])
+        rude.send(b"\x01none")
+        socket.send_fds(rude, [b""], [end.fileno()])  # no byte at all
+        end.close()
+        client.settimeout(5)
+        room.drive.turn(10)
+        assert client.recv(1) == b"", "no copy of the other end is left open"
+        client.close()
+        assert room.taken == []
+        room.drive.turn()
+        assert open_fds() - before <= 1
+    sent, client = room.send(b"fine")
+    assert sent
+    room.drive.until(lambda: room.taken)
+    client.close()
+
+
+def test_paths_of_processes_that_are_gone_are_closed(room: Room) -> None:
+    before = open_fds()
+    room.send(b"")[1].close()
+    room.drive.until(lambda: room.taken)
+    room.taken.pop()[0].close()
+    room.outbox.keep({room.path})
+    assert open_fds() == before + 2
+    room.outbox.keep(set())
+    room.drive.turn()
+    assert open_fds() == before

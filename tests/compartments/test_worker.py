@@ -1,0 +1,85 @@
+"""Workers as their supervisor and their clients see them."""
+
+import signal
+import threading
+from time import monotonic
+
+import psutil
+
+from tests.compartments.client import Client
+from tests.compartments.deadline import until
+from tests.compartments.node import Node, send_signal
+
+
+def test_a_worker_told_to_end_by_somebody_else_fails_nobody(node: Node) -> None:
+    """As by an operator, or the kernel's kinder relatives: it drains, and is replaced."""
+    node.compartments["one"]["workers"] = {"min": 2, "max": 2}
+    node.load(1)
+    node.start()
+    failed: list[str] = []
+    stop = threading.Event()
+
+    def come_and_go() -> None:
+        while not stop.is_set():
+            try:
+                with Client(("127.0.0.1", node.port), 5) as client:
+                    if client.get("a").status != 200:
+                        failed.append("status")
+            except OSError as error:
+                failed.append(repr(error))
+
+    threads = [threading.Thread(target=come_and_go) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(2):
+        pid = node.worker_pids("one")[0]
+        send_signal(pid, signal.SIGTERM)
+        until(lambda pid=pid: pid not in node.worker_pids("one"))  # type: ignore[misc]
+        until(node.is_serving)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+
+
+def test_an_orphan_ends_when_told_to(node: Node) -> None:
+    node.load(1)
+    node.start()
+    pids = [*node.worker_pids(), node.gate_pid()]
+    with node.client() as client:
+        assert client.get("a").status == 200
+        node.kill_supervisor()
+        started = monotonic()
+        for pid in pids:
+            send_signal(pid, signal.SIGTERM)
+        assert client.ended()
+        until(lambda: not any(alive(pid) for pid in pids), 5)
+        print(f"orphans ended {monotonic() - started:.2f} s after SIGTERM")
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_it_reports_what_it_does(node: Node) -> None:
+    node.load(1)
+    node.start()
+    with node.client() as client:
+        for _ in range(10):
+            client.get("a")
+        client.get("a", "nobody")
+        client.send(b"GET /v1/a?id=1&id=2 HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert client.answer().status == 400
+        (worker,) = until(lambda: [w for w in node.workers("one") if w["requests"] == 12])
+        assert worker["connections"] == 1
+        assert worker["errors"]["bad_param"] == 1
+    until(lambda: node.workers("one")[0]["connections"] == 0)
+
+
+def test_a_worker_stays_small(node: Node) -> None:
+    node.load(1)
+    node.start()
+    (pid,) = node.worker_pids("one")
+    private = psutil.Process(pid).memory_full_info().uss / 2**20
+    print(f"private memory of a worker: {private:.1f} MB (bar 45)")
+    assert private <= 60

@@ -1,0 +1,48 @@
+"""The exposition, from a status document made by hand."""
+
+from console.metrics import exposition
+
+STATUS = {
+    "node": 'a "quoted"\\name',
+    "zone": "z",
+    "compartments": {
+        "one": {
+            "load": 0.25,
+            "watermarks": {"low": 0.35, "high": 0.75},
+            "workers": [
+                {
+                    "name": "one-1",
+                    "state": "ready",
+                    "requests": 12345678901,
+                    "connections": 3,
+                    "errors": {"not_found": 2},
+                },
+                {"name": "one-2", "state": "ready", "requests": 0, "connections": 0, "errors": {}},
+            ],
+        }
+    },
+    "datasets": {"d": {"live": "v1", "versions": ["v1", "v0"]}, "new": {"live": None, "versions": []}},
+    "services": {"s": {"state": "live", "compartment": "one"}, "t": {"state": "faulty", "compartment": "one"}},
+    "faults": ["x"],
+}
+
+
+def test_every_family_has_help_and_type_and_whole_counts() -> None:
+    lines = exposition(STATUS).splitlines()
+    for expected in (
+        'havok_info{node="a \\"quoted\\"\\\\name",zone="z"} 1',
+        'havok_requests_total{compartment="one",worker="one-1"} 12345678901',
+        'havok_errors_total{compartment="one",worker="one-1",code="not_found"} 2',
+        'havok_load{compartment="one"} 0.25',
+        'havok_watermark{compartment="one",mark="high"} 0.75',
+        'havok_workers{compartment="one",state="ready"} 2',
+        'havok_dataset_version_info{dataset="d",version="v1"} 1',
+        'havok_dataset_versions{dataset="new"} 0',
+        'havok_service_up{service="s",compartment="one"} 1',
+        'havok_service_up{service="t",compartment="one"} 0',
+        "havok_configuration_faults 1",
+    ):
+        assert expected in lines
+    named = {line.split("{")[0].split(" ")[0] for line in lines if not line.startswith("#")}
+    for name in named:
+        assert sum(line.startswith((f"# HELP {name} ", f"# TYPE {name} ")) for line in lines) == 2

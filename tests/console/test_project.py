@@ -1,0 +1,89 @@
+"""init: a project that works as it is written."""
+
+from pathlib import Path
+
+import pytest
+
+from console.project import SAMPLE, Table, document
+from havok.config import read_settings
+from tests.console.person import Person
+
+
+def _ports(config: Path, person: Person) -> None:
+    text = config.read_text()
+    config.write_text(text.replace("127.0.0.1:8080", f"127.0.0.1:{person.port}").replace(
+        "127.0.0.1:8081", f"127.0.0.1:{person.admin_port}"))  # fmt: skip
+
+
+def test_a_project_from_a_file_refers_to_it(person: Person) -> None:
+    done = person.does("init", "demo", "places.csv", "things.csv")
+    assert "places: 3 rows, key code, at /v1/places" in done.out
+    assert "things: 20 rows, key id, at /v1/things" in done.out
+    assert done.out.endswith("next: cd demo && havok serve\n")
+    demo = person.directory / "demo"
+    assert [path.name for path in demo.iterdir()] == ["havok.toml"]
+    assert 'source = "../places.csv"' in (demo / "havok.toml").read_text()
+    assert person.havok("check", cwd=demo).code == 0
+    assert person.havok("load", "places", cwd=demo).code == 0
+
+
+def test_nothing_is_overwritten(person: Person) -> None:
+    before = person.config.read_text()
+    assert "havok.toml is there already" in person.refused("init", ".", "places.csv")
+    assert person.config.read_text() == before
+    demo = person.directory / "demo"
+    demo.mkdir()
+    (demo / SAMPLE).write_text("mine")
+    assert "is there already" in person.refused("init", "demo")
+    assert (demo / SAMPLE).read_text() == "mine"
+
+
+def test_a_file_that_cannot_be_read_leaves_no_directory(person: Person) -> None:
+    assert "none.csv does not exist" in person.refused("init", "demo", "none.csv")
+    assert not (person.directory / "demo").exists()
+
+
+def test_without_a_key_it_says_so(person: Person) -> None:
+    person.csv("dull.csv", "a,b", [(1, 1), (1, 1)])
+    done = person.does("init", "demo", "dull.csv")
+    assert "no column, pair or triple is unique" in done.err
+    assert "edit demo/havok.toml" in done.out
+    assert "datasets.dull.key" in person.havok("check", "demo/havok.toml").err
+
+
+def test_json(person: Person) -> None:
+    found = person.does("init", "demo", "places.csv", "--json").json
+    assert found["datasets"][0]["key"] == ["code"]
+
+
+NAMES = ["Übersicht 2024.final.csv", "2024.csv", "___.csv", "a b.csv", "a-b.csv", 'quo"te.csv', "x" * 80 + ".csv"]
+
+
+def test_any_file_name_makes_a_sound_configuration(person: Person) -> None:
+    for name in NAMES:
+        person.csv(name, "id,v", [(1, 2)])
+    found = person.does("init", "demo", *NAMES, "--json").json
+    names = [item["name"] for item in found["datasets"]]
+    assert len(set(names)) == len(NAMES)
+    assert read_settings(person.directory / "demo" / "havok.toml").faults == ()
+
+
+@pytest.mark.parametrize("column", ['quo"te', "back\\slash", "new\nline", "tab\t", "\x7f", "ünïcode", "emoji 🚀"])
+def test_any_column_name_survives_toml(tmp_path: Path, column: str) -> None:
+    config = tmp_path / "havok.toml"
+    config.write_text(document([Table("t", "t.csv", (column,), 1, (column, "v"))], "b"), encoding="utf-8")
+    loaded = read_settings(config)
+    assert loaded.faults == ()
+    assert loaded.settings.datasets["t"].key == (column,)
+
+
+def test_the_sample_serves(person: Person) -> None:
+    person.does("init", "demo")
+    demo = person.directory / "demo"
+    _ports(demo / "havok.toml", person)
+    with Person.__new__(Person) as newcomer:
+        newcomer.directory, newcomer.config, newcomer.data_dir = demo, demo / "havok.toml", demo / "var"
+        newcomer.port, newcomer.admin_port, newcomer._served = person.port, person.admin_port, []
+        served = newcomer.serve()
+        assert newcomer.does("call", "cities", "code=ber", "--json").json["data"]["name"] == "Berlin"
+        assert served.stop() == 0
