@@ -1,9 +1,9 @@
 """Keeps cores from halting while latencies are measured.
 
-Rule: one process per core that spins at SCHED_IDLE priority, which every other process
-preempts at once. Without it a virtual machine's core halts between two requests, and waking
-it costs up to milliseconds of the host's scheduling: measured on a 2-core machine, `select`
-overslept 1.4 ms at p99.9 without and 0.2 ms with it. CPU figures are measured without.
+Rule: one process per core that spins where nothing else would run (`bench.leftover`). Without
+it a virtual machine's core halts between two requests, and waking it costs up to milliseconds
+of the host's scheduling: measured on a 2-core machine, `select` overslept 1.4 ms at p99.9
+without and 0.2 ms with it. CPU figures are measured without.
 Run as `python -m bench.awake PARENT_PID`; it ends when that parent is gone.
 """
 
@@ -14,14 +14,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from bench.cpu import pinned
+from bench.leftover import leftover
 from bench.process import environment, python
 
 _SPINS = 100_000  # some milliseconds between two looks at the parent
-
-
-def lowest_priority() -> None:
-    """This thread, and what it starts, runs only when nothing else would."""
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 @contextmanager
@@ -30,7 +26,7 @@ def awake(cores: Iterable[int]) -> Iterator[None]:
     try:
         for core in set(cores):
             with pinned(core):
-                argv = python("bench.awake", str(os.getpid()))
+                argv = leftover(python("bench.awake", str(os.getpid())))
                 spinners.append(subprocess.Popen(argv, env=environment(), start_new_session=True))
         yield
     finally:
@@ -40,7 +36,6 @@ def awake(cores: Iterable[int]) -> Iterator[None]:
 
 
 def spin(parent: int) -> None:
-    lowest_priority()
     while os.getppid() == parent:
         for _ in range(_SPINS):
             pass

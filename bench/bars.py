@@ -41,7 +41,7 @@ BATCH_KEYS = Bar("batch of 100 keys, in a second of one core", "keys/s", 500_000
 LOAD_OVER_DUCKDB = Bar("load of 1 M rows over DuckDB's own sort and to_json", "×", 2.5, 1.6)
 SWAP_FAILED = Bar("swaps under load: failed requests", "count", 0, 0)
 SWAP_MIXED = Bar("swaps under load: answers that mix versions", "count", 0, 0)
-SWAP_STEP = Bar("swaps under load: p99.9 step", "ms", None, 1.0)
+SWAP_STEP = Bar("swaps under load: p99.9 step over loads that activate nothing", "ms", None, 1.0)
 WORKER_USS = Bar("private memory (USS) of a worker, without snapshot pages", "MB", 45, 30)
 START = Bar("havok serve with snapshots → first 200", "s", 2.5, 1.0)
 

@@ -29,6 +29,7 @@ from bench.report import (
     Round,
     Row,
     Skipped,
+    end_if_failed,
     figures,
     over,
     print_figures,
@@ -94,7 +95,8 @@ class Contest:
                 try:
                     running = peer.start(Place(own, cores, workload, self._options.many_keys))
                 except StartFailed as failure:
-                    self.skipped.append(Skipped(peer.name, f"it did not start: {failure}"))
+                    own_fault = peer.name == havok.Havok.name
+                    self.skipped.append(Skipped(peer.name, f"it did not start: {failure}", failed=own_fault))
                     continue
             stack.callback(running.stop)
             self._entries.extend((running, drive) for drive in running.drives)
@@ -121,7 +123,7 @@ class Contest:
                 raise ClientFailed("no request was answered")
         except (ClientFailed, psutil.NoSuchProcess) as failure:
             reason = "a serving process ended" if isinstance(failure, psutil.NoSuchProcess) else str(failure)
-            self.skipped.append(Skipped(drive.name, reason))
+            self.skipped.append(Skipped(drive.name, reason, failed=drive.name in havok.ROWS))
             self._entries.remove((running, drive))
             self._rounds.pop(drive.name, None)
             return None
@@ -207,6 +209,7 @@ def main(argv: Sequence[str]) -> None:
         print_small(console)
     if json_path:
         write_json(json_path, report)
+    end_if_failed(report.skipped)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from bench.leftover import leftover
 from bench.process import Server, StartFailed, answers, environment, free_port, python
 
 PROGRAM = "console.main"
@@ -132,12 +133,19 @@ class Node:
             self._server.stop()
             self._server = None
 
-    def command(self, *arguments: str) -> str:
-        """Runs `havok … --json -c CONFIG` → its standard output. Raises StartFailed when it is refused."""
+    def command(self, *arguments: str, last: bool = False) -> str:
+        """Runs `havok … --json -c CONFIG` → its standard output. Raises StartFailed when it is refused.
+
+        `last`: it only gets what others leave of its core.
+        """
         argv = python(PROGRAM, *arguments, "--json", "-c", str(self.config))
-        done = subprocess.run(
-            argv, env=environment(), capture_output=True, text=True, timeout=_COMMAND_S_MAX, check=False
-        )
+        try:
+            done = subprocess.run(
+                leftover(argv) if last else argv, env=environment(), capture_output=True, text=True,
+                timeout=_COMMAND_S_MAX, check=False, start_new_session=True,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise StartFailed(f"havok {' '.join(arguments)} took more than {_COMMAND_S_MAX:.0f} s") from None
         if done.returncode != 0:
             raise StartFailed(f"havok {' '.join(arguments)} said: {' '.join(done.stderr.split())[-300:]}")
         return done.stdout

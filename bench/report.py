@@ -5,6 +5,7 @@ each round, so that a machine that slows down for a while moves both sides. A ba
 beside the figure it judges, and what was not measured is said to be so.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -67,8 +68,11 @@ class Figures(msgspec.Struct, frozen=True):
 
 
 class Skipped(msgspec.Struct, frozen=True):
+    """What was not measured, and why; `failed`: it is Havok's own and ought to have run."""
+
     name: str
     reason: str
+    failed: bool = False
 
 
 def over(row: Row | None, other: Row | None) -> float | None:
@@ -198,3 +202,9 @@ def print_small(console: Console) -> None:
 
 def write_json(path: Path, report: msgspec.Struct) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+
+
+def end_if_failed(skipped: Sequence[Skipped]) -> None:
+    """Exit code 1 when what was to be measured did not run: a peer that is missing is no failure."""
+    if any(each.failed for each in skipped):
+        sys.exit(1)

@@ -28,7 +28,7 @@ from bench.machine import Machine, look
 from bench.node import Node, node_missing
 from bench.peers.havok import CONTENTS, READY
 from bench.process import StartFailed, get
-from bench.report import Skipped, print_remarks, print_small, print_verdicts, wide_console, write_json
+from bench.report import Skipped, end_if_failed, print_remarks, print_small, print_verdicts, wide_console, write_json
 from bench.workload import read_workload
 from havok.manifest import ROWS_FILE
 
@@ -89,7 +89,7 @@ def measure(options: Options, console: Console) -> Report:
     memory: list[Memory] = []
     skipped = []
     if reason := node_missing():
-        skipped.append(Skipped("start", reason))
+        skipped.append(Skipped("start", reason, failed=True))
     else:
         with tempfile.TemporaryDirectory(prefix="havok-bench-") as directory:
             node = Node(Path(directory), None, CONTENTS)
@@ -102,7 +102,7 @@ def measure(options: Options, console: Console) -> Report:
                     seconds.append(elapsed)
                     memory.append(used)
             except StartFailed as failure:
-                skipped.append(Skipped("start", str(failure)))
+                skipped.append(Skipped("start", str(failure), failed=True))
             finally:
                 node.stop()
     verdicts = (
@@ -133,6 +133,7 @@ def main(argv: Sequence[str]) -> None:
         print_small(console)
     if chosen.json:
         write_json(chosen.json, report)
+    end_if_failed(report.skipped)
 
 
 if __name__ == "__main__":

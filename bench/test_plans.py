@@ -17,7 +17,7 @@ from bench.snapshots import loaded
 from bench.workload import AIRPORTS, BATCH_KEYS, FLIGHT_FIELDS, FLIGHT_KEY, FLIGHTS, Workload, read_workload
 from engine.plan import Plan
 from engine.planner import plan_service
-from engine.program import Program
+from engine.program import Compiled, Program
 from engine.snapshot import Snapshot
 from havok.manifest import Manifest
 from havok.settings import ServiceSettings
@@ -51,7 +51,7 @@ def _plan(manifest: Manifest, fields: tuple[str, ...] = ()) -> Plan:
 
 @contextmanager
 def _program(snapshot: Snapshot, fields: tuple[str, ...] = ()) -> Iterator[Program]:
-    program = Program(_plan(snapshot.manifest, fields), {snapshot.dataset: snapshot})
+    program = Program(Compiled(_plan(snapshot.manifest, fields)), {snapshot.dataset: snapshot})
     try:
         yield program
     finally:

@@ -14,7 +14,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from bench.snapshots import load, loaded
 from bench.workload import AIRPORTS, Request, Workload, read_workload
 from engine.planner import plan_service
-from engine.program import Program
+from engine.program import Compiled, Program
 from engine.route import Route
 from engine.server import Server
 from engine.snapshot import Snapshot, open_snapshot
@@ -52,7 +52,7 @@ def server(snapshot: Snapshot) -> Iterator[Server]:
 
 def _route(server: Server, snapshot: Snapshot) -> Route:
     plan = plan_service(SERVICE, SETTINGS, snapshot.manifest)
-    return Route(Program(plan, {snapshot.dataset: snapshot}), server.date)
+    return Route(Program(Compiled(plan), {snapshot.dataset: snapshot}), server.date)
 
 
 class Caller:

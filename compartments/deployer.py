@@ -16,13 +16,13 @@ from pathlib import Path
 import msgspec
 
 from compartments.deployment import Deployment, Refusal, Stage
-from engine.program import Program
+from engine.plan import Plan
+from engine.program import Compiled, Program
 from engine.route import Elsewhere, Route, Target, Unready
 from engine.server import Server
 from engine.snapshot import Snapshot, verify_snapshot
 from havok.errors import DamagedVersion, HavokError, NoVersion, StoreDown
 from havok.layout import version_dir
-from havok.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +84,7 @@ class Deployer:
         self._put_off: dict[VersionKey, str] = {}  # not opened yet for want of something that is no fault of theirs
         self._plan_faults: dict[str, str] = {}
         self._prepared: dict[Deployment, Program] = {}  # compiled aside for a stage
+        self._compiled: dict[str, Compiled] = {}  # by service, of its newest plan
         self._served: dict[str, Deployment] = {}  # service → what its target was made from
 
     # -- what the worker reports -----------------------------------------------------
@@ -164,9 +165,12 @@ class Deployer:
         path = version_dir(self._data_dir, *pair)
         if pair in self._closing:  # a file can be open only once in a process
             await asyncio.wait([self._closing[pair]])
-        manifest = await self._server.loop.run_in_executor(None, _verify_quietly, path)
+        opening = partial(_open_quietly, path, self._report_damage, partial(self._close_aside, pair))
+        snapshot = await self._server.loop.run_in_executor(None, opening)
         if pair in self._wanted.versions(self._server.compartment):
-            self._open[pair] = Snapshot(path, manifest, self._report_damage, partial(self._close_aside, pair))
+            self._open[pair] = snapshot
+        else:
+            snapshot.release()
 
     def _note_shortage(self, pair: VersionKey, error: Exception) -> None:
         """To be called where `error` is being handled. Called damage, it would move the whole node."""
@@ -227,11 +231,18 @@ class Deployer:
     def _compile(self, deployment: Deployment, fault_key: str) -> Program | None:
         assert deployment.plan is not None
         try:
-            return Program(deployment.plan, {pair[0]: self._open[pair] for pair in deployment.versions})
+            return Program(self._code(deployment.plan), {pair[0]: self._open[pair] for pair in deployment.versions})
         except Exception as error:  # whatever is wrong with a plan, the old one stands
             log.exception("service %s does not compile", deployment.service)
             self._plan_faults[fault_key] = str(error)
             return None
+
+    def _code(self, plan: Plan) -> Compiled:
+        """The plan compiled; a new version with the same schema finds it done."""
+        compiled = self._compiled.get(plan.service)
+        if compiled is None or compiled.plan != plan:
+            compiled = self._compiled[plan.service] = Compiled(plan)
+        return compiled
 
     def _flip(self) -> None:
         """Makes every target that can be made, then puts them in place together."""
@@ -248,6 +259,7 @@ class Deployer:
         for name in [name for name in self._served if name not in self._wanted.deployments]:
             targets[name] = None
             del self._served[name]
+            self._compiled.pop(name, None)
             self._plan_faults.pop(name, None)
         stages = {stage.id for stage in self._wanted.stages}
         known = stages | set(self._wanted.deployments)
@@ -302,10 +314,12 @@ def _error(refusal: Refusal) -> HavokError:
     return StoreDown("the service has no plan that compiles; the node's operator sees why in its status")
 
 
-def _verify_quietly(path: Path) -> Manifest:
-    """Verifies at low priority: on Linux nice is a thread's own."""
+def _open_quietly(
+    path: Path, on_damage: Callable[[Snapshot, str], None], aside: Callable[[Callable[[], None]], object]
+) -> Snapshot:
+    """Verifies, warms and opens at low priority: on Linux nice is a thread's own."""
     try:
         os.setpriority(os.PRIO_PROCESS, 0, _VERIFY_NICE)
     except OSError:
         log.debug("the verifying thread keeps its priority")
-    return verify_snapshot(path)
+    return Snapshot(path, verify_snapshot(path), on_damage, aside)

@@ -20,16 +20,16 @@ from typing import Annotated
 import msgspec
 import psutil
 
+from compartments.limits import limit, rank_session
 from compartments.process import GateSettings, WorkerSettings
 from compartments.restarts import Restarts, after_death
 from havok.layout import run_dir
 from havok.messages import Report
-from havok.settings import CompartmentSettings, Priority
+from havok.settings import CompartmentSettings
 
 log = logging.getLogger(__name__)
 
 GATE = "gate"  # stands where a compartment's name would
-NICE: dict[Priority, int] = {"high": 0, "medium": 5, "low": 10}
 
 
 class Patience(msgspec.Struct, frozen=True):
@@ -246,20 +246,9 @@ class Fleet:
         return settings.workers.min if settings else 0
 
     def _limit(self, process: Process, settings: CompartmentSettings) -> None:
-        """Cores, niceness and memory of a child, from outside."""
-        if process.child is None:
-            return
-        memory = psutil.RLIM_INFINITY if settings.memory_mb is None else settings.memory_mb * 1024 * 1024
-        try:
-            handle = psutil.Process(process.pid)
-            handle.cpu_affinity(list(settings.cpus) or sorted(os.sched_getaffinity(0)))
-            _, hard = handle.rlimit(psutil.RLIMIT_DATA)
-            handle.rlimit(psutil.RLIMIT_DATA, (memory, hard))  # only the soft one: it can be lifted again
-            handle.nice(NICE[settings.priority])
-        except psutil.NoSuchProcess:
-            return  # it ended; its watcher says so
-        except (psutil.AccessDenied, OSError, ValueError) as error:
-            log.warning("%s keeps its limits as they are: %s", process.name, error)
+        if process.child is not None:
+            limit(process.pid, settings, process.name)
+            self._own(rank_session(process.pid, settings.priority, process.name))
 
     async def _insist(self, process: Process) -> None:
         await asyncio.sleep(self.drain_s + self._patience.kill_after_s)

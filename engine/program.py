@@ -1,12 +1,14 @@
 """A program: a plan's generated functions, compiled and bound to open snapshots.
 
-Rule: made aside, whole, before anything is swapped; immutable once made. A program holds
-a lease on each snapshot it reads until it is closed.
+Rule: made aside, whole, before anything is swapped; immutable once made. What depends on
+the plan alone is made once (`Compiled`) and shared by the programs of all versions. A
+program holds a lease on each snapshot it reads until it is closed.
 """
 
 import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
+from types import CodeType
 from typing import Annotated, Any
 from zlib import crc32
 
@@ -30,6 +32,24 @@ _PLAIN: dict[KeyKind, Any] = {
 }
 
 
+class Compiled:
+    """A plan's code, binder and decoders: the slow part of a program, without its data."""
+
+    __slots__ = ("binder", "canonical", "code", "keys", "plain_batch", "plan")
+
+    def __init__(self, plan: Plan) -> None:
+        """Raises PlanError when the generated code does not compile."""
+        self.plan = plan
+        self.binder = Binder(plan.params)
+        try:
+            self.code: CodeType = compile(generate(plan), f"<plan {plan.service}>", "exec")
+        except SyntaxError as error:
+            raise PlanError(f"service {plan.service}: generated code does not compile: {error}") from None
+        pattern = canonical_pattern(plan.access)
+        self.canonical = re.compile(pattern.encode()).fullmatch if pattern else None
+        self.keys, self.plain_batch = _batch_decoder(plan.params)
+
+
 class Program:
     """`query(text)`, `point(*values)` and `batch(keys)` as `codegen` describes them."""
 
@@ -46,22 +66,19 @@ class Program:
         "snapshots",
     )
 
-    def __init__(self, plan: Plan, snapshots: Mapping[str, Snapshot]) -> None:
-        """Raises PlanError when the generated code does not compile."""
+    def __init__(self, compiled: Compiled, snapshots: Mapping[str, Snapshot]) -> None:
+        plan = compiled.plan
         self.plan = plan
         self.snapshots = tuple(snapshots[name] for name in plan.datasets)
-        self.binder = Binder(plan.params)
+        self.binder = compiled.binder
         self.batch_max = plan.batch_max
         self.closed = False
-        namespace = _namespace(plan, self.snapshots[0])
-        try:
-            exec(compile(generate(plan), f"<plan {plan.service}>", "exec"), namespace)
-        except SyntaxError as error:
-            raise PlanError(f"service {plan.service}: generated code does not compile: {error}") from None
+        namespace = _namespace(compiled, self.snapshots[0])
+        exec(compiled.code, namespace)
         self.query: Callable[[bytes], bytes | None] = namespace.get("query", _never_canonical)
         self.point: Callable[..., bytes | None] = namespace["point"]
         self._batch: Callable[[Sequence[Any]], bytes] = namespace["batch"]
-        self._keys, self._plain_batch = _batch_decoder(plan.params)
+        self._keys, self._plain_batch = compiled.keys, compiled.plain_batch
         for snapshot in self.snapshots:
             snapshot.acquire()
 
@@ -134,8 +151,8 @@ def _batch_decoder(params: tuple[Param, ...]) -> tuple["msgspec.json.Decoder[lis
     return msgspec.json.Decoder(list[item]), plain
 
 
-def _namespace(plan: Plan, snapshot: Snapshot) -> dict[str, Any]:
-    pattern = canonical_pattern(plan.access)
+def _namespace(compiled: Compiled, snapshot: Snapshot) -> dict[str, Any]:
+    plan = compiled.plan
     namespace: dict[str, Any] = {
         "get": snapshot.get,
         "crc32": crc32,
@@ -144,7 +161,7 @@ def _namespace(plan: Plan, snapshot: Snapshot) -> dict[str, Any]:
         "WIDE_BIAS": WIDE_BIAS,
         "escape": escape,
         "join": b"".join,
-        "canonical": re.compile(pattern.encode()).fullmatch if pattern else None,
+        "canonical": compiled.canonical,
         "damaged": lambda: _damaged(snapshot),
         "long_row": _long_row(snapshot, plan),
     }

@@ -14,6 +14,7 @@ GET_TRACED = "havok kv GET, new traceparent each time"
 GET_ROW = "havok kv GET, row of 19 columns"
 GET_FIELDS = "havok kv GET, 3 fields of 19"
 BATCH = f"havok batch of {BATCH_KEYS} keys"
+ROWS = (GET, GET_TRACED, GET_ROW, GET_FIELDS, BATCH)
 READY = "/v1/airport?faa=JFK"
 
 CONTENTS = Contents(

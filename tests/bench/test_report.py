@@ -3,7 +3,7 @@
 import pytest
 
 from bench.bars import Bar, judge
-from bench.report import Round, Row, figures, over
+from bench.report import Round, Row, Skipped, end_if_failed, figures, over
 from bench.wrk import Observed
 
 
@@ -48,3 +48,10 @@ def test_figures_are_medians_and_items_count_per_second_of_cpu() -> None:
 def test_bars(bar: Bar, figure: float | None, passed: bool, aimed: bool) -> None:
     verdict = judge(bar, figure)
     assert (verdict.passed, verdict.aimed) == (passed, aimed)
+
+
+def test_a_missing_peer_is_no_failure_but_a_havok_that_does_not_run_is() -> None:
+    missing = Skipped("roapi", "not installed")
+    end_if_failed([missing])
+    with pytest.raises(SystemExit, match="1"):
+        end_if_failed([missing, Skipped("swap", "the load was refused", failed=True)])

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -141,36 +140,6 @@ def test_a_healthy_sibling_does_not_clear_a_crash_loops_record(node: Node) -> No
             await supervisor.run()
 
     uvloop.run(run())
-
-
-def test_a_memory_limit_is_set_and_lifted(node: Node) -> None:
-    node.compartments["one"]["memory_mb"] = 300
-    node.load(1)
-    node.start()
-    (pid,) = node.worker_pids("one")
-
-    def limit() -> int:
-        return int(psutil.Process(pid).rlimit(psutil.RLIMIT_DATA)[0])
-
-    assert limit() == 300 << 20
-    del node.compartments["one"]["memory_mb"]
-    node.write()
-    assert node.supervisor is not None
-    node.supervisor.send_signal(signal.SIGHUP)
-    until(lambda: limit() != 300 << 20, what="the limit is lifted")
-    assert node.worker_pids("one") == [pid]
-
-
-def test_cores_and_niceness_follow_the_compartment(node: Node) -> None:
-    core = sorted(os.sched_getaffinity(0))[-1]
-    node.compartments["one"] |= {"cpus": [core], "priority": "high"}
-    node.compartments["two"] |= {"priority": "low"}
-    node.start()
-    (one,), (two,) = node.worker_pids("one"), node.worker_pids("two")
-    assert psutil.Process(one).cpu_affinity() == [core]
-    assert psutil.Process(one).nice() == 0
-    assert psutil.Process(two).nice() == 10
-    assert node.workers("one")[0]["cpus"] == [core]
 
 
 # -- the gate --------------------------------------------------------------------------

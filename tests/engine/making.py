@@ -8,7 +8,7 @@ import lmdb
 import msgspec
 
 from engine.planner import plan_service
-from engine.program import Program
+from engine.program import Compiled, Program
 from engine.route import Route
 from engine.snapshot import Snapshot, open_snapshot
 from havok.keys import KeyColumn, KeyKind, KeyValue, encode
@@ -83,10 +83,8 @@ AIRPORTS = ("JFK", "LGA", "EWR", "BOS", "SFO", "a b", "ä", "x&y=z", "%41", "+",
 
 def program_of(snapshot: Snapshot, **settings: object) -> Program:
     """A kv service over the snapshot's dataset; it takes the caller's lease."""
-    program = Program(
-        plan_service("airport", service_of(snapshot.dataset, **settings), snapshot.manifest),
-        {snapshot.dataset: snapshot},
-    )
+    plan = plan_service("airport", service_of(snapshot.dataset, **settings), snapshot.manifest)
+    program = Program(Compiled(plan), {snapshot.dataset: snapshot})
     snapshot.release()
     return program
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.codegen import LINE_MAX, canonical_pattern, generate
 from engine.plan import Fields, OutputColumn, Param, Plan, Point, Rules, WholeRow
-from engine.program import Program, _namespace
+from engine.program import Compiled, Program, _namespace
 from engine.snapshot import Snapshot, open_snapshot
 from havok.keys import KeyKind, KeyValue
 from tests.engine.making import Row, write_version
@@ -101,7 +101,7 @@ def test_names_cannot_inject_or_clash(
     read, bound, body = names_of(source)
     assert {node.name for node in body if isinstance(node, ast.FunctionDef)} <= {"query", "point", "batch"}
     assert all(isinstance(node, ast.FunctionDef) for node in body)
-    namespace = _namespace(plan, airports)
+    namespace = _namespace(Compiled(plan), airports)
     builtins = {"len", "int"}
     assert read - bound <= namespace.keys() | builtins, "something is read that was not given"
     assert not bound & (namespace.keys() | builtins), "a given name is hidden"
@@ -148,7 +148,7 @@ def test_a_boolean_beside_another_part(tmp_path: Path, kinds: tuple[KeyKind, ...
     rows: list[Row] = [(values, {"v": repr(values)}) for values in itertools.product(*(domain[kind] for kind in kinds))]
     key: list[tuple[str, KeyKind]] = [(f"c{number}", kind) for number, kind in enumerate(kinds)]
     snapshot = open_snapshot(write_version(tmp_path / "v", key, rows, columns=[("v", "VARCHAR")]))
-    program = Program(plan_of(*key, dataset="airports"), {"airports": snapshot})
+    program = Program(Compiled(plan_of(*key, dataset="airports")), {"airports": snapshot})
     for values, row in rows:
         assert program.point(*values) == b'{"v":"%b"}' % str(row["v"]).encode()
         text = "&".join(f"{name}={str(value).lower()}" for (name, _), value in zip(key, values, strict=True))
