@@ -27,6 +27,7 @@ from havok.manifest import (
 )
 from havok.settings import DatasetSettings, LoaderSettings
 from loader import duck, gates, merge, reader, rowfile, source, twin
+from loader.relation import Relation
 from loader.schema import Schema, resolve
 from loader.workspace import sync_file
 
@@ -141,7 +142,7 @@ def _rows_and_hashes(
         return files
 
 
-def _relation(connection: duck.Session, order: Order, found: source.Source) -> reader.Relation:
+def _relation(connection: duck.Session, order: Order, found: source.Source) -> Relation:
     if order.mode == "upsert":
         if order.live is None or order.live_dir is None:
             raise LoadError(f"{order.dataset} has no live version to upsert into; load it once with `--mode full`")
@@ -151,8 +152,19 @@ def _relation(connection: duck.Session, order: Order, found: source.Source) -> r
                 f"({', '.join(column.name for column in order.live.key)}); load in full"
             )
         return merge.relation(connection, found, order.live, order.live_dir / TWIN_FILE, order.dataset)
-    live_types = {column.name: column.type for column in order.live.columns} if order.live else {}
-    return reader.read(connection, found, order.settings.columns, live_types)
+    return reader.read(connection, found, order.settings.columns, _live_types(connection, order, found))
+
+
+def _live_types(connection: duck.Session, order: Order, found: source.Source) -> dict[str, str]:
+    """What the live version has to say of text: a column in which nothing stood says nothing."""
+    if order.live is None or order.live_dir is None or not isinstance(found, source.Files) or found.format == "parquet":
+        return {}
+    types = {column.name: column.type for column in order.live.columns}
+    try:
+        empty = twin.empty_columns(connection, order.live_dir / TWIN_FILE)
+    except LoadError:  # a damaged twin is no reason not to load anew
+        empty = set()
+    return {column: kind for column, kind in types.items() if column not in empty}
 
 
 def _columns(candidate: twin.Twin) -> tuple[Column, ...]:

@@ -12,22 +12,21 @@ import duckdb
 
 from havok.errors import GateFailed, LoadError
 from havok.manifest import Manifest
-from loader import duck, gates, quality, reader, schema, twin
+from loader import duck, exact, gates, quality, reader, schema, twin
+from loader.relation import Relation
 from loader.source import Source
 
 DELETED = "_deleted"
 _CHANGES = "changes"
 
 
-def relation(
-    connection: duck.Session, source: Source, live: Manifest, live_twin: Path, dataset: str
-) -> reader.Relation:
+def relation(connection: duck.Session, source: Source, live: Manifest, live_twin: Path, dataset: str) -> Relation:
     """Reads the changes once, into a table that spills like any other. Raises LoadError or GateFailed."""
     types = {column.name: column.type for column in live.columns}
     changed = reader.read(connection, source, {}, {**types, DELETED: "BOOLEAN"})
     _same_columns(changed, types, dataset)
     found = dict(changed.columns)
-    casts = [reader.exactly(column, found[column], kind) for column, kind in types.items()]
+    casts = [exact.cast(column, found[column], kind) for column, kind in types.items()]
     deleted = DELETED in found
     casts.append(f"coalesce({f'CAST({DELETED} AS BOOLEAN)' if deleted else 'false'}, false) AS {DELETED}")
     try:
@@ -38,7 +37,7 @@ def relation(
     _unique_keys(connection, base, live, dataset)
     columns = duck.names(list(types))
     keys = duck.names([column.name for column in live.key])
-    return reader.Relation(
+    return Relation(
         sql=(
             f"SELECT {columns} FROM {base.table} ANTI JOIN {_CHANGES} USING ({keys})"
             f" UNION ALL SELECT {columns} FROM {_CHANGES} WHERE NOT {DELETED}"
@@ -48,7 +47,7 @@ def relation(
     )
 
 
-def _same_columns(changed: reader.Relation, types: dict[str, str], dataset: str) -> None:
+def _same_columns(changed: Relation, types: dict[str, str], dataset: str) -> None:
     found = [column for column, _ in changed.columns if column != DELETED]
     for column in found:
         if column not in types:

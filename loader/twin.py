@@ -53,6 +53,13 @@ def open_twin(connection: duck.Session, path: Path) -> Twin:
         raise LoadError(duck.explain(error)) from None
 
 
+def empty_columns(connection: duck.Session, path: Path) -> set[str]:
+    """Columns without any value, by the file's own statistics. Raises LoadError when it is no Parquet file."""
+    counted = "path_in_schema, sum(num_values), sum(stats_null_count)"
+    found = duck.rows(connection, f"SELECT {counted} FROM parquet_metadata({duck.path(path)}) GROUP BY ALL")
+    return {str(name) for name, values, nulls in found if values == nulls}
+
+
 def rows_query(twin: Twin, key: tuple[KeyColumn, ...]) -> str:
     """(key encoding, row JSON) of each row, both BLOB, in key order."""
     return f"SELECT {_key(key)} AS k, encode({render.row_json(twin.columns)}) AS b FROM {twin.table}"

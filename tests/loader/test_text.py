@@ -1,0 +1,145 @@
+"""Text is kept, or cast to what it says: nothing is guessed, cut or renamed on the way."""
+
+from pathlib import Path
+
+import pytest
+
+from havok.errors import LoadError
+from loader import duck
+from tests.loader.conftest import Desk
+from tests.loader.test_reader import read, refused
+
+AS_WRITTEN = [  # (text of a column of a first CSV, type, value)
+    ("0x10", "VARCHAR", "0x10"),
+    ("0b11", "VARCHAR", "0b11"),
+    ("02134", "VARCHAR", "02134"),
+    ("+5", "VARCHAR", "+5"),
+    ("yes", "VARCHAR", "yes"),
+    ("12/25/2013", "VARCHAR", "12/25/2013"),
+    ("10:00", "VARCHAR", "10:00"),
+    ("550E8400-E29B-41D4-A716-446655440000", "VARCHAR", "550E8400-E29B-41D4-A716-446655440000"),
+    ("-5", "BIGINT", "-5"),
+    ("TRUE", "BOOLEAN", "True"),
+    ("1.5e3", "DOUBLE", "1500.0"),
+    ("2013-01-31", "DATE", "2013-01-31"),
+    ("2013-01-31 05:00", "TIMESTAMP", "2013-01-31 05:00:00"),
+    ("123456789012345678901234567890", "DECIMAL(38,0)", "123456789012345678901234567890"),
+    ("1" * 60, "VARCHAR", "1" * 60),
+]
+
+
+@pytest.mark.parametrize(("text", "kind", "value"), AS_WRITTEN, ids=[text[:12] for text, _, _ in AS_WRITTEN])
+def test_a_first_csv_is_typed_only_where_nothing_is_lost(
+    session: duck.Session, tmp_path: Path, text: str, kind: str, value: str
+) -> None:
+    (tmp_path / "a.csv").write_text(f"id,x\n1,{text}\n2,\n")
+    types, rows = read(session, tmp_path, "a.csv")
+    assert types["x"] == kind
+    assert [str(row[1]) for row in rows] == [value, "None"]
+
+
+def test_one_text_that_is_no_date_makes_the_column_text(session: duck.Session, tmp_path: Path) -> None:
+    """And so a day never trades places with a month, between two files or two loads."""
+    (tmp_path / "a.csv").write_text("id,s\n1,12/25/2013\n2,01/02/2013\n")
+    (tmp_path / "b.csv").write_text("id,s\n3,03/04/2013\n")
+    types, rows = read(session, tmp_path, "*.csv")
+    assert types["s"] == "VARCHAR"
+    assert sorted(rows) == [(1, "12/25/2013"), (2, "01/02/2013"), (3, "03/04/2013")]
+    reason = refused(session, tmp_path, "b.csv", live={"s": "DATE"})
+    assert "b.csv, line 2: column s: '03/04/2013' is not a DATE" in reason
+
+
+@pytest.mark.parametrize("zone", ["-05:00", "-0500", "-05", "+05:00", "Z", " UTC", " EST", " America/New_York"])
+def test_a_zone_is_never_dropped(session: duck.Session, tmp_path: Path, zone: str) -> None:
+    (tmp_path / "a.csv").write_text(f"id,t\n1,2013-01-01 10:00:00{zone}\n")
+    assert "line 2: column t" in refused(session, tmp_path, "a.csv", live={"t": "TIMESTAMP"})
+
+
+def test_an_empty_text_is_not_a_missing_one(session: duck.Session, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('id,s,n\n1,"",""\n2,,\n3,x,7\n')
+    types, rows = read(session, tmp_path, "a.csv")
+    assert types == {"id": "BIGINT", "s": "VARCHAR", "n": "BIGINT"}
+    assert rows == [(1, "", None), (2, None, None), (3, "x", 7)]
+
+
+@pytest.mark.parametrize(
+    ("live", "text"), [("BIGINT", "0x10"), ("DOUBLE", "9007199254740993"), ("TINYINT", "128"), ("BIGINT", "")]
+)
+def test_a_known_type_takes_only_what_it_can_hold(session: duck.Session, tmp_path: Path, live: str, text: str) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{{"id": 1, "n": "{text}"}}\n')
+    assert "a.jsonl, line 1" in refused(session, tmp_path, "a.jsonl", live={"n": live})
+
+
+def test_json_keeps_its_strings_and_digits(session: duck.Session, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(
+        '{"id": "550E8400-E29B-41D4-A716-446655440000", "at": "1:30:00", "w": 123456789012345678901234567890,'
+        ' "o": {"u": "550E8400-E29B-41D4-A716-446655440000", "d": "2013-1-2"}}\n'
+    )
+    types, rows = read(session, tmp_path, "a.jsonl")
+    assert types == {"id": "VARCHAR", "at": "VARCHAR", "w": "DECIMAL(38,0)", "o": 'STRUCT("u" VARCHAR, "d" VARCHAR)'}
+    found = rows[0]
+    assert found[:2] == ("550E8400-E29B-41D4-A716-446655440000", "1:30:00")
+    assert str(found[2]) == "123456789012345678901234567890"
+    assert found[3] == {"u": "550E8400-E29B-41D4-A716-446655440000", "d": "2013-1-2"}
+
+
+def test_json_that_grew_is_drift_in_full_and_refused_in_an_upsert(desk: Desk) -> None:
+    desk.write("a.jsonl", '{"id":1,"a":{"x":1},"l":[{"p":1}]}\n')
+    desk.load("a.jsonl")
+    desk.write("b.jsonl", '{"id":1,"a":{"x":1.9,"y":"new"},"l":[{"p":1.5,"q":2}]}\n')
+    with pytest.raises(LoadError, match="column a"):
+        desk.load("b.jsonl", mode="upsert")
+    result = desk.load("b.jsonl")
+    assert desk.rows() == [{"id": 1, "a": {"x": 1.9, "y": "new"}, "l": [{"p": 1.5, "q": 2}]}]
+    assert len(result.drift) == 2
+
+
+def test_a_list_in_a_csv_is_read_whole_or_not_at_all(session: duck.Session, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('id,n\n1,"[1, 2]"\n')
+    assert read(session, tmp_path, "a.csv", {"n": "INTEGER[]"})[1] == [(1, [1, 2])]
+    (tmp_path / "b.csv").write_text('id,n\n1,"[1,2.7]"\n')
+    assert "'[1,2.7]' is not an INTEGER[]" in refused(session, tmp_path, "b.csv", overrides={"n": "INTEGER[]"})
+
+
+def test_a_column_without_any_value_pins_no_type(desk: Desk) -> None:
+    desk.write("a.csv", "id,n\n1,\n")
+    desk.load("a.csv")
+    desk.write("b.csv", "id,n\n1,5\n")
+    result = desk.load("b.csv")
+    assert desk.rows() == [{"id": 1, "n": 5}]
+    assert result.drift == ("column n changed type from VARCHAR to BIGINT",)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.jsonl", '{"id":1,"A":1,"a":2}\n', "columns A and a, alike but for case"),
+        ("SELECT 1 AS id, 2 AS a, 3 AS a", None, "column a twice"),
+        ("SELECT 1 AS id, 2 AS a, 3 AS A", None, "columns a and A, alike but for case"),
+    ],
+)
+def test_columns_that_duckdb_would_rename_are_refused(
+    session: duck.Session, tmp_path: Path, name: str, content: str | None, said: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    assert said in refused(session, tmp_path, name)
+
+
+def test_a_name_that_ends_in_a_number_is_a_name(session: duck.Session, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id":1,"a":1,"a_1":2}\n')
+    assert read(session, tmp_path, "a.jsonl")[1] == [(1, 1, 2)]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
+def test_directories_are_columns_of_text_too(session: duck.Session, tmp_path: Path, suffix: str) -> None:
+    directory = tmp_path / "h" / "year=2013" / "code=x"
+    directory.mkdir(parents=True)
+    (directory / f"a.{suffix}").write_text("id\n1\n" if suffix == "csv" else '{"id": 1}\n')
+    types, rows = read(session, tmp_path, "h")
+    assert dict(zip(types, rows[0], strict=True)) == {"id": 1, "year": 2013, "code": "x"}
+
+
+def test_a_field_too_long_for_python_does_not_hide_the_reason(session: duck.Session, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"id,n,s\n1,5,{'x' * 200_000}\n2,1.5,z\n")
+    assert "column n: '1.5' is not a BIGINT" in refused(session, tmp_path, "a.csv", live={"n": "BIGINT"})
