@@ -4,7 +4,7 @@ Rule: nothing is in force that was not read whole and found sound; what is refus
 nothing and is remembered, for the status.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from havok.config import Loaded, read_settings
 from havok.errors import ConfigError, Fault, NodeError
 from havok.manifest import Manifest
 from havok.settings import Settings
+from havok.typed import nearest
 
 _RESTART_KEYS = ("listen", "admin", "data_dir", "name")  # of [node]; processes were started with them
 
@@ -90,9 +91,18 @@ class Configuration:
         """Without one added at run time. Raises NodeError when it was not, ConfigError."""
         stored = self.stored.read()
         if stored.pop(name, None) is None:
-            known = ", ".join(sorted(stored)) or "none"
-            raise NodeError(f"no service {name!r} was added at run time (added: {known}); the others stand in the file")
+            raise NodeError(not_added(name, self.settings.services, stored))
         return self._read(stored)
+
+
+def not_added(name: str, services: Collection[str], added: Collection[str]) -> str:
+    """Why a service cannot be taken back."""
+    if name in services:
+        return f"service {name} was not added at run time: it stands in the configuration file; remove it there"
+    meant = nearest(name, added)
+    return f"there is no service {name!r}; " + (
+        f"did you mean {meant}?" if meant else f"added at run time: {', '.join(sorted(added)) or 'none'}"
+    )
 
 
 def _sound(loaded: Loaded) -> Loaded:

@@ -63,7 +63,10 @@ def choose(data_dir: Path, dataset: str, damaged: dict[str, str]) -> Choice:
         last = next(version for version in reversed(damaged) if version in tried)
         what = f"{dataset}: version {last} is damaged: {damaged[last]}"
         return Choice(
-            tried[last], pointer, f"{what}; served without its damaged rows, as there is no other; load again"
+            tried[last],
+            pointer,
+            f"{what}, and there is no other; what workers have open is served row by row, "
+            f"the damaged ones refused. Load again: havok load {dataset}",
         )
     if not good:
         return Choice(None, pointer, f"no version of {dataset} can be served: {faults[0]}; load it again")

@@ -6,7 +6,7 @@ service's to say. The answer is printed digit for digit.
 
 import http.client
 from collections.abc import Sequence
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -22,9 +22,12 @@ _PROVENANCE = "havok-"
 
 def call(place: Workplace, service: str, values: Sequence[str], *, verbose: bool, as_json: bool) -> None:
     """Raises OperatorError with the problem in a sentence when the answer is not 200."""
-    target = f"/v1/{service}"
-    if values:
-        target += f"?{urlencode([split(value) for value in values])}"
+    try:
+        target = f"/v1/{quote(service, safe='')}"
+        if values:
+            target += f"?{urlencode([split(value) for value in values])}"
+    except UnicodeEncodeError:
+        raise OperatorError("a name or value is not UTF-8 text") from None
     listen = place.settings.node.listen
     status, headers, body = _get(listen, target)
     if verbose:

@@ -73,6 +73,11 @@ def _lint(place: Workplace) -> Iterator[Fault]:
             yield Fault(file, f"datasets.{name}", f"has no source and no version; load one: havok load {name} FILE")
         if all(service.dataset != name for service in settings.services.values()):
             yield Fault(file, f"datasets.{name}", "no service reads it")
+        manifest = choose(place.data_dir, name, {}).manifest
+        served = tuple(column.name for column in manifest.key) if manifest is not None else dataset.key
+        if served != dataset.key:
+            reason = f"the live version is served by ({', '.join(served)}) until the next load: havok load {name}"
+            yield Fault(file, f"datasets.{name}.key", reason)
     for name in settings.compartments:
         if all(service.compartment != name for service in settings.services.values()):
             yield Fault(file, f"compartments.{name}", "has no services; its workers would idle")

@@ -7,12 +7,13 @@ each one is; adding and removing is the node's to do while it runs.
 from pathlib import Path
 from typing import Any
 
+from compartments.configuration import not_added
 from console import terminal
 from console.node import Node, is_running, status_if_running
-from console.status import coloured
+from console.status import about, coloured
 from console.workplace import Workplace
 from havok import messages
-from havok.errors import DamagedVersion, OperatorError
+from havok.errors import DamagedVersion, NodeError, OperatorError
 from havok.layout import live_version, version_dir
 from havok.manifest import read_manifest
 from loader import catalogue
@@ -50,7 +51,7 @@ def services(place: Workplace, *, as_json: bool) -> None:
     terminal.print_table(headers, rows)
     for item in found:
         if item["reason"]:
-            terminal.note(terminal.paint(f"service {item['service']}: {item['reason']}", "red"))
+            terminal.note(terminal.paint(about(str(item["service"]), str(item["reason"])), "red"))
     _say_faults(place)
 
 
@@ -64,12 +65,15 @@ def add(place: Workplace, file: Path, *, as_json: bool) -> None:
     if len(document) > DOCUMENT_BYTES_MAX:
         raise OperatorError(f"{file} is larger than {DOCUMENT_BYTES_MAX >> 20} MiB")
     with Node(place.data_dir) as node:
-        done = node.request(messages.AddServiceRequest(document))
+        try:
+            done = node.request(messages.AddServiceRequest(document))
+        except NodeError as error:
+            raise NodeError(f"{file}: {error.detail}") from None
     if as_json:
         terminal.print_json(done)
         return
-    names = ", ".join(done["services"])
-    terminal.say(f"serving {names}; kept in {place.data_dir}, take back with: havok services remove NAME")
+    names = done["services"]
+    terminal.say(f"serving {', '.join(names)}; kept in {place.data_dir}, take back: havok services remove {names[0]}")
 
 
 def remove(place: Workplace, name: str, *, as_json: bool) -> None:
@@ -83,8 +87,7 @@ def remove(place: Workplace, name: str, *, as_json: bool) -> None:
     elif place.take_back(name):
         done = {"services": [name]}
     else:
-        added = ", ".join(sorted(place.stored)) or "none"
-        raise OperatorError(f"no service {name!r} was added at run time (added: {added}); the others stand in the file")
+        raise OperatorError(not_added(name, place.settings.services, place.stored))
     if as_json:
         terminal.print_json(done)
     else:

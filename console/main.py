@@ -6,6 +6,7 @@ exit code 1, wrong usage as 2, Ctrl-C as 130.
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,6 +46,7 @@ app = typer.Typer(
     cls=Program,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # [services.NAME] is no mark-up
     help="Warehouse tables as guarded, low-latency data APIs.",
 )
 
@@ -106,6 +108,7 @@ def load(
         raise typer.BadParameter("is full or upsert", param_hint="--mode")
     from console.load import load
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: the build is removed
     load(
         _place(ctx, config),
         dataset,
@@ -212,6 +215,9 @@ def call(
     as_json: Json = False,
 ) -> None:
     """Send one request and print the answer."""
+    for value in values or []:
+        if not value.partition("=")[1] or value.startswith("="):
+            raise typer.BadParameter(f"expected key=value, got {value!r}")
     from console.call import call
 
     call(_place(ctx, config), service, values or [], verbose=verbose, as_json=as_json)
@@ -225,7 +231,9 @@ def datasets(ctx: typer.Context, config: Config = None, as_json: Json = False) -
     datasets(_place(ctx, config), as_json=as_json)
 
 
-services = typer.Typer(cls=Program, help="List the services; add or remove them on the running node.")
+services = typer.Typer(
+    cls=Program, rich_markup_mode=None, help="List the services; add or remove them on the running node."
+)
 app.add_typer(services, name="services", invoke_without_command=True)
 
 

@@ -68,7 +68,7 @@ def _show_datasets(datasets: dict[str, Any]) -> None:
 def _show_faults(document: dict[str, Any]) -> None:
     faults = [f"configuration not applied: {fault}" for fault in document["faults"]]
     faults += [found["fault"] for found in document["datasets"].values() if "fault" in found]
-    faults += [f"service {name}: {item['reason']}" for name, item in document["services"].items() if "reason" in item]
+    faults += [about(name, item["reason"]) for name, item in document["services"].items() if "reason" in item]
     for compartment in document["compartments"].values():
         for worker in compartment["workers"]:
             faults += [f"{worker['name']}: {what}: {reason}" for what, reason in worker["faults"].items()]
@@ -76,6 +76,11 @@ def _show_faults(document: dict[str, Any]) -> None:
         terminal.say()
         for fault in dict.fromkeys(faults):
             terminal.say(terminal.paint(fault, "red"))
+
+
+def about(service: str, reason: str) -> str:
+    """The reason with the service's name before it, once."""
+    return f"service {service}: {reason.removeprefix(f'service {service}: ')}"
 
 
 def short(version: str) -> str:

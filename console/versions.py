@@ -119,19 +119,22 @@ def verify(place: Workplace, dataset: str | None, version: str | None, *, as_jso
         findings = verify(place.data_dir, name, chosen, place.settings.loader)
         reports.append({"dataset": name, "version": chosen, "good": not findings, "findings": findings})
         if not as_json:
-            _say_report(name, chosen, findings)
+            _say_report(name, chosen, findings, live=chosen == live_version(place.data_dir, name))
     if as_json:
         terminal.print_json({"good": all(report["good"] for report in reports), "versions": reports})
     return all(report["good"] for report in reports)
 
 
-def _say_report(dataset: str, version: str, findings: list[str]) -> None:
+def _say_report(dataset: str, version: str, findings: list[str], *, live: bool) -> None:
     if not findings:
         terminal.say(f"{dataset}@{version}: good")
         return
     for finding in findings:
         terminal.note(f"{terminal.paint('error:', 'red')} {dataset}@{version}: {finding}")
-    terminal.note(f"{dataset}: load it again, or go back with: havok rollback {dataset}")
+    advice = (
+        f"load it again, or go back with: havok rollback {dataset}" if live else "it is not live; do not go back to it"
+    )
+    terminal.note(f"{dataset}: {advice}")
 
 
 def _known(place: Workplace, dataset: str) -> None:

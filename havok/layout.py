@@ -24,6 +24,7 @@ import msgspec
 from havok.errors import NodeError
 
 SOCKET_PATH_BYTES_MAX = 107  # sun_path less its NUL, Linux
+_POINTER_BYTES = 64  # a version id has 25
 _LONGEST_SOCKET = "w-9999999-9999.sock"
 
 
@@ -36,11 +37,17 @@ def version_dir(data_dir: Path, dataset: str, version: str) -> Path:
 
 
 def live_version(data_dir: Path, dataset: str) -> str | None:
-    """The version that CURRENT names; None when nothing was activated yet."""
+    """The version that CURRENT names; None when nothing was activated yet.
+
+    Of a file that holds something else, as damage may leave it, what can be read: no version has such a name.
+    """
     try:
-        return (dataset_dir(data_dir, dataset) / "CURRENT").read_text().strip() or None
+        content = (dataset_dir(data_dir, dataset) / "CURRENT").read_bytes()
     except FileNotFoundError:
         return None
+    return (
+        content[:_POINTER_BYTES].decode(errors="replace").replace("\0", "\ufffd").replace("/", "\ufffd").strip() or None
+    )
 
 
 def node_lock(data_dir: Path) -> Path:

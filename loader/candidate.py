@@ -24,6 +24,7 @@ from havok.manifest import (
     GateResult,
     Manifest,
     encode_manifest,
+    verify_file,
 )
 from havok.settings import DatasetSettings, LoaderSettings
 from loader import duck, gates, merge, reader, rowfile, source, twin
@@ -151,6 +152,10 @@ def _relation(connection: duck.Session, order: Order, found: source.Source) -> R
                 f"the key of {order.dataset} is ({', '.join(order.settings.key)}) but its live version's is "
                 f"({', '.join(column.name for column in order.live.key)}); load in full"
             )
+        try:
+            verify_file(order.live_dir / TWIN_FILE, order.live.files[TWIN_FILE])
+        except (DamagedVersion, KeyError) as error:
+            raise LoadError(f"the live version of {order.dataset} is damaged ({error}); load in full") from None
         return merge.relation(connection, found, order.live, order.live_dir / TWIN_FILE, order.dataset)
     return reader.read(connection, found, order.settings.columns, _live_types(connection, order, found))
 

@@ -13,6 +13,8 @@ from loader import duck, quality, render
 from loader.schema import Schema
 from loader.twin import Twin
 
+_COUNT = '"havok count"'  # a name that no column has
+
 
 class Report(msgspec.Struct, frozen=True):
     results: tuple[GateResult, ...]
@@ -62,11 +64,11 @@ class Duplicates(msgspec.Struct, frozen=True):
 def duplicate_keys(connection: duck.Session, table: str, candidate: Twin, schema: Schema) -> Duplicates:
     """The unique key gate: how many rows share their key with another, and some of them."""
     keys = duck.names([column.name for column in schema.key])
-    groups = f"SELECT {keys}, count(*) AS n FROM {table} GROUP BY ALL HAVING count(*) > 1"
-    rows, shared = duck.one(connection, f"SELECT coalesce(sum(n), 0)::BIGINT, count(*) FROM ({groups})")
+    groups = f"SELECT {keys}, count(*) AS {_COUNT} FROM {table} GROUP BY {keys} HAVING count(*) > 1"
+    rows, shared = duck.one(connection, f"SELECT coalesce(sum({_COUNT}), 0)::BIGINT, count(*) FROM ({groups})")
     examples: tuple[str, ...] = ()
     if rows:
-        some = f"SELECT {keys} FROM ({groups}) ORDER BY ALL LIMIT {quality.EXAMPLES_MAX}"
+        some = f"SELECT {keys} FROM ({groups}) ORDER BY {keys} LIMIT {quality.EXAMPLES_MAX}"
         columns = [duck.name(column.name) for column in schema.key]
         same = " AND ".join(f"t.{column} IS NOT DISTINCT FROM d.{column}" for column in columns)
         shown = f"SELECT t.* FROM {table} t SEMI JOIN ({some}) d ON {same} ORDER BY {keys} LIMIT {quality.EXAMPLES_MAX}"

@@ -77,7 +77,7 @@ def publish(
             workspace.collect_orphans(directory)
             with workspace.building(directory) as build:
                 result = _cycle(request, source, build, node, progress, now)
-            removed = _collect(request) if result.activated else ()
+            removed = () if request.dry_run else _collect(request)
     except RuntimeError as error:
         if "interrupted" in str(error).lower():  # how DuckDB passes on a Ctrl-C
             raise KeyboardInterrupt from None
@@ -95,7 +95,7 @@ def _cycle(
     progress: candidate.Progress,
     now: datetime.datetime | None,
 ) -> LoadResult:
-    live_id, live = _live(request)
+    live_id, live, warned = _live(request)
     order = candidate.Order(
         dataset=request.dataset,
         settings=request.settings,
@@ -103,7 +103,7 @@ def _cycle(
         source=source,
         config_dir=request.config_dir,
         mode=request.mode,
-        live_dir=layout.version_dir(request.data_dir, request.dataset, live_id) if live and live_id else None,
+        live_dir=layout.version_dir(request.data_dir, request.dataset, live.version) if live else None,
         live=live,
     )
     # Steps 1 to 4, in the order 1, 4, 2, 3.
@@ -126,6 +126,7 @@ def _cycle(
         drift=schema.drift(_pairs(live), built.schema.pairs) if live else (),
         previous=live_id,
         previous_rows=live.rows if live else None,
+        warnings=warned,
     )
     if request.dry_run:
         return result
@@ -155,20 +156,28 @@ def _cycle(
         if layout.live_version(request.data_dir, request.dataset) != version and placed.exists():
             workspace.remove_version(placed)
         raise
-    return msgspec.structs.replace(result, activated=True, warnings=warnings)
+    return msgspec.structs.replace(result, activated=True, warnings=warned + warnings)
 
 
-def _live(request: LoadRequest) -> tuple[str | None, Manifest | None]:
-    """The live version and its manifest; a damaged one cannot be measured against and counts as none."""
+def _live(request: LoadRequest) -> tuple[str | None, Manifest | None, tuple[str, ...]]:
+    """(the live version, the manifest to measure against, warnings).
+
+    Where the live version is damaged that is the newest good one's, which is what a node serves then.
+    """
     live = layout.live_version(request.data_dir, request.dataset)
     if live is None:
-        return None, None
+        return None, None, ()
     try:
-        return live, read_manifest(layout.version_dir(request.data_dir, request.dataset, live))
+        return live, read_manifest(layout.version_dir(request.data_dir, request.dataset, live)), ()
     except DamagedVersion as error:
         if request.mode == "upsert":
             raise LoadError(f"the live version cannot be merged into: {error.detail}; load in full") from None
-        return live, None
+        damage = error.detail
+    good = catalogue.newest_good(request.data_dir, request.dataset, barring=frozenset({live}))
+    if good is None:
+        return live, None, (f"{damage}; nothing was there to measure the new version against",)
+    found = read_manifest(layout.version_dir(request.data_dir, request.dataset, good))
+    return live, found, (f"{damage}; the new version was measured against {good}",)
 
 
 def _next_id(request: LoadRequest, content_hash: str, now: datetime.datetime) -> tuple[str, datetime.datetime]:

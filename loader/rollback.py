@@ -1,7 +1,8 @@
 """Going back to a version that is already here.
 
 Rule: the version rolled back from is quarantined, so that no automatic step brings it
-back; making a quarantined version live takes `force`, and lifts its quarantine. The
+back; making a quarantined version live takes `force`, and lifts its quarantine. Going on to
+a newer version that was never live before is no way back and bars nothing. The
 target's files are hashed before the node hears of it: a rollback must not be the second
 fault of the day.
 """
@@ -21,7 +22,7 @@ from loader import activation, catalogue, journal, locks
 class RollbackResult(msgspec.Struct, frozen=True):
     dataset: str
     version: str
-    previous: str | None  # the version that was live, now quarantined
+    previous: str | None  # the version that was live; quarantined, unless it was the older one
     seconds: float
     warnings: tuple[str, ...] = ()
 
@@ -49,15 +50,34 @@ def rollback(
         if reason is not None and not force:
             raise OperatorError(f"{dataset}: {target} is quarantined ({reason}); add --force to make it live again")
         _whole(layout.version_dir(data_dir, dataset, target))
-        warnings = activation.activate(data_dir, dataset, target, action="rollback", node=node, now=now)
-        if reason is not None:
-            journal.quarantine(data_dir, dataset, target, None)
-        if live is not None:
+        left = live if live is not None and _is_way_back(data_dir, dataset, target, live) else None
+        if left is not None:
             at = now.astimezone(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-            journal.quarantine(data_dir, dataset, live, f"rolled back to {target} at {at}")
+            journal.quarantine(data_dir, dataset, left, f"rolled back to {target} at {at}")
+        try:
+            warnings = activation.activate(data_dir, dataset, target, action="rollback", node=node, now=now)
+        except BaseException:
+            if left is not None:
+                _lift(data_dir, dataset, left)
+            raise
+        if reason is not None:
+            warnings += _lift(data_dir, dataset, target)
     return RollbackResult(
         dataset=dataset, version=target, previous=live, seconds=time.monotonic() - started, warnings=warnings
     )
+
+
+def _is_way_back(data_dir: Path, dataset: str, target: str, live: str) -> bool:
+    return target < live or any(entry.version == target for entry in journal.read(data_dir, dataset))
+
+
+def _lift(data_dir: Path, dataset: str, version: str) -> tuple[str, ...]:
+    """A warning when the quarantine cannot be lifted: what is live is live all the same."""
+    try:
+        journal.quarantine(data_dir, dataset, version, None)
+    except OSError as error:
+        return (f"{version} is still marked as quarantined: {error.strerror}",)
+    return ()
 
 
 def _target(data_dir: Path, dataset: str, to: str | None) -> str:
@@ -65,8 +85,12 @@ def _target(data_dir: Path, dataset: str, to: str | None) -> str:
         return catalogue.find(data_dir, dataset, to)
     target = catalogue.previous(data_dir, dataset)
     if target is None:
-        here = catalogue.version_ids(data_dir, dataset)
-        shown = f"; it has {', '.join(here)}" if here else ""
+        live, barred = layout.live_version(data_dir, dataset), layout.quarantined(data_dir, dataset)
+        here = [
+            f"{version} ({'live' if version == live else 'quarantined' if version in barred else 'never live'})"
+            for version in catalogue.version_ids(data_dir, dataset)
+        ]
+        shown = f"; it has {', '.join(here)}: name one with --to" if len(here) > 1 else ""
         raise NoSuchVersion(f"{dataset} has no earlier version to roll back to{shown}")
     return target
 
@@ -76,4 +100,5 @@ def _whole(version_dir: Path) -> None:
         for name, expected in catalogue.check_files(version_dir).files.items():
             verify_file(version_dir / name, expected)
     except DamagedVersion as error:
-        raise DamagedVersion(f"{version_dir.name} is damaged: {error.detail}") from None
+        advice = "name another with --to, or load again"
+        raise DamagedVersion(f"{version_dir.name} is damaged: {error.detail}; {advice}") from None

@@ -35,6 +35,7 @@ BATCH_BYTES = 4 * 1024 * 1024  # of rows fetched at once where rows are large
 SAMPLES_MAX = 4096  # keys remembered for the check after the write
 HASH_THREADS = 4  # SHA-256 of a chunk runs without the interpreter lock
 _ROW_TOO_LARGE = "row too large"
+_SHOWN_BYTES = 160  # of an offending row
 _pack_crc = Struct("<I").pack
 
 Batch = Sequence[tuple[bytes, bytes]]
@@ -53,6 +54,9 @@ def write(
 ) -> Written:
     """Rows, then each index. Raises LoadError (a row too large, the disk full). `done`: rows so far."""
     hashed = twin.may_hash(connection, candidate, schema.key)
+    batches = _batches(connection, twin.rows_query(candidate, schema.key))
+    if any("JSON" in kind for _, kind in schema.pairs):
+        batches = _all_json(batches)
     try:
         environment = _open_new(path, 1 + len(schema.indexes))
     except lmdb.Error as error:
@@ -61,7 +65,7 @@ def write(
         written = _fill(
             environment,
             ROWS_DB,
-            _batches(connection, twin.rows_query(candidate, schema.key)),
+            batches,
             _put_any if hashed else _put_ordered,
             done,
         )
@@ -108,13 +112,26 @@ def _open_new(path: Path, databases: int) -> lmdb.Environment:
 
 def _batches(connection: duck.Session, query: str) -> Iterator[Batch]:
     """The query's (key, body) pairs; a batch is about BATCH_BYTES at most."""
-    body = f"CASE WHEN octet_length(b) > {ROW_BYTES_MAX} THEN error('{_ROW_TOO_LARGE}') ELSE b END"
-    result = connection.execute(f"SELECT k, {body} FROM ({query})")
+    body = f"CASE WHEN octet_length({twin.BODY}) > {ROW_BYTES_MAX} THEN error('{_ROW_TOO_LARGE}') ELSE {twin.BODY} END"
+    result = connection.execute(f"SELECT {twin.ENCODING}, {body} FROM ({query})")
     size = 16
     while batch := result.fetchmany(size):
         yield batch
         widest = max(len(batch[0][1]), len(batch[-1][1]), 1)
         size = max(1, min(BATCH_ROWS_MAX, size * 4, BATCH_BYTES // widest))
+
+
+def _all_json(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Columns of type JSON are copied as text, and DuckDB lets NaN and other things of JavaScript's pass for JSON."""
+    check = msgspec.json.Decoder(msgspec.Raw).decode
+    for batch in batches:
+        for _, body in batch:
+            try:
+                check(body)
+            except msgspec.DecodeError as error:
+                row = body[:_SHOWN_BYTES].decode(errors="replace")
+                raise LoadError(f"a JSON column holds what is no JSON: {error}; the row begins {row}") from None
+        yield batch
 
 
 def _fill(

@@ -72,7 +72,8 @@ def locate(source: str, base_dir: Path) -> Source:
         root = Path(*_before_glob(found))
         files = [match for match in matches if match.is_file() and not _hidden(match.relative_to(root))]
         return _files(source, files, root, f"no file matches {source} (looked from {base_dir})")
-    raise LoadError(f"source {source} does not exist (looked for {found})")
+    looked = "" if str(found) == source else f" (looked for {found})"
+    raise LoadError(f"source {source} does not exist{looked}")
 
 
 def _exists(path: Path) -> bool:

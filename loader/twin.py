@@ -18,6 +18,7 @@ from loader import duck, render
 from loader.schema import Schema
 
 GROUPS_IN_MEMORY = 64  # a row group is one page per column and is held whole, by writer and reader, per thread
+ENCODING, BODY = '"havok encoding"', '"havok body"'  # names that no column has
 _FIXED_BYTES = {"int": 8, "uint": 8, "wide": 16, "bool": 1, "date": 8, "timestamp": 8, "string": 0}
 
 
@@ -62,7 +63,7 @@ def empty_columns(connection: duck.Session, path: Path) -> set[str]:
 
 def rows_query(twin: Twin, key: tuple[KeyColumn, ...]) -> str:
     """(key encoding, row JSON) of each row, both BLOB, in key order."""
-    return f"SELECT {_key(key)} AS k, encode({render.row_json(twin.columns)}) AS b FROM {twin.table}"
+    return f"SELECT {_key(key)} AS {ENCODING}, encode({render.row_json(twin.columns)}) AS {BODY} FROM {twin.table}"
 
 
 def index_query(twin: Twin, key: tuple[KeyColumn, ...], index: Index) -> str:
@@ -70,7 +71,7 @@ def index_query(twin: Twin, key: tuple[KeyColumn, ...], index: Index) -> str:
     order = [f"{_finite(column)} ASC NULLS LAST" for column in index.columns]
     order += [duck.name(column.name) for column in key]
     entry = f"{render.nullable_bytes(_pairs(index.columns))} || {_key(key)}"
-    return f"SELECT {entry} AS k, {_key(key)} AS b FROM {twin.table} ORDER BY {', '.join(order)}"
+    return f"SELECT {entry} AS {ENCODING}, {_key(key)} AS {BODY} FROM {twin.table} ORDER BY {', '.join(order)}"
 
 
 def may_hash(connection: duck.Session, twin: Twin, columns: tuple[KeyColumn, ...]) -> bool:

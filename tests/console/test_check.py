@@ -49,3 +49,9 @@ def test_what_looks_odd_is_a_warning(person: Person) -> None:
     done = person.does("check")
     assert "datasets.places: has no source and no version" in done.err
     assert "compartments.idle: has no services" in done.err
+
+
+def test_a_key_that_the_live_version_does_not_have_yet(person: Person) -> None:
+    person.loaded("things")
+    person.amend('key = ["id"]', 'key = ["id", "name"]')
+    assert "datasets.things.key: the live version is served by (id) until the next load" in person.does("check").err

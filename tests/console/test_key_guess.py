@@ -8,7 +8,7 @@ import pytest
 from console.key_guess import guess_key
 from havok.settings import LoaderSettings
 from loader import duck
-from loader.reader import _canonical
+from loader.relation import canonical
 from loader.source import Query
 
 
@@ -41,7 +41,7 @@ CASES = {
 def test_guess(session: duck.Session, case: str) -> None:
     sql, key = CASES[case]
     described = session.sql(sql)
-    relation = _canonical(Query("q", sql), sql, list(zip(described.columns, described.types, strict=True)))
+    relation = canonical(Query("q", sql), sql, list(zip(described.columns, described.types, strict=True)))
     found, rows = guess_key(session, relation.sql, relation.columns)
     assert found == key
     assert rows == session.sql(f"SELECT count(*) FROM ({sql})").fetchall()[0][0]
@@ -51,7 +51,7 @@ def test_the_flights_have_a_key_of_three(session: duck.Session) -> None:
     file = Path(__file__).parents[2] / "examples" / "flights" / "flights.parquet"
     sql = f"SELECT * FROM read_parquet('{file}')"
     described = session.sql(sql)
-    relation = _canonical(Query("q", sql), sql, list(zip(described.columns, described.types, strict=True)))
+    relation = canonical(Query("q", sql), sql, list(zip(described.columns, described.types, strict=True)))
     key, rows = guess_key(session, relation.sql, relation.columns)
     assert rows == 336_776
     assert session.sql(f"SELECT count(*) FROM (SELECT DISTINCT {duck.names(key)} FROM ({sql}))").fetchall() == [(rows,)]

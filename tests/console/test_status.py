@@ -105,7 +105,7 @@ def test_an_added_service_that_fits_no_more_is_taken_back_while_stopped(person: 
 
 
 def test_only_what_was_added_is_taken_back(person: Person) -> None:
-    assert "no service 'thing' was added at run time (added: none)" in person.refused("services", "remove", "thing")
+    assert "thing" in person.refused("services", "remove", "thing")
 
 
 def test_plan_explains(owner: Person) -> None:
@@ -143,7 +143,9 @@ def test_call(owner: Person, node: Served) -> None:
         (["thing", "id=999"], "not_found (404)"),
         (["place", "country=de", "code=BER"], "must match ^[a-z]+$"),
         (["ghost", "id=1"], "the configuration has: place, thing"),
-        (["thing", "seven"], "expected key=value, got 'seven'"),
+        (["a b", "id=1"], "the configuration has: place, thing"),
+        (["café", "id=1"], "the configuration has: place, thing"),
+        (["thing", "id=\udcff"], "not UTF-8 text"),
     ],
 )
 def test_a_failed_call_is_a_sentence(owner: Person, node: Served, arguments: list[str], reason: str) -> None:
@@ -154,3 +156,9 @@ def test_a_failed_call_is_a_sentence(owner: Person, node: Served, arguments: lis
 
 def test_nobody_to_call(person: Person) -> None:
     assert "start the node with: havok serve" in person.refused("call", "thing", "id=1")
+
+
+def test_a_parameter_without_a_value_is_wrong_usage(owner: Person) -> None:
+    done = owner.havok("call", "thing", "seven")
+    assert (done.code, done.out) == (2, "")
+    assert "expected key=value, got 'seven'" in done.err

@@ -122,3 +122,25 @@ def test_typed_changes_of_another_type_that_lose_nothing(desk: Desk) -> None:
     desk.load("SELECT 1::BIGINT AS id, 1.25::DECIMAL(6,2) AS c, DATE '2013-01-01' AS d, 'x' AS s, 0.5::FLOAT AS f")
     desk.load("SELECT 2.0 AS id, '7.5' AS c, TIMESTAMP '2013-01-02' AS d, 5 AS s, 0.1::DOUBLE AS f", mode="upsert")
     assert desk.rows()[1] == {"id": 2, "c": 7.5, "d": "2013-01-02", "s": "5", "f": 0.10000000149011612}
+
+
+def test_a_rotten_twin_is_not_merged_into(base: Desk) -> None:
+    """Else a flipped bit of the old version would be sealed anew in the next, and pass for good."""
+    path = base.place() / "rows.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    base.csv("c.csv", ["id", "n", "zip"], [[2, "B", "07"]])
+    with pytest.raises(LoadError, match=r"damaged \(rows.parquet differs from its hash .*; load in full"):
+        base.load("c.csv", mode="upsert")
+
+
+def test_columns_may_have_any_name(desk: Desk) -> None:
+    """Those that a query of the loader's might give its own columns among them."""
+    desk.load(
+        "SELECT 'x' || i AS n, i AS k, i % 3 AS b, 0 AS s FROM range(50) t(i)", key=("n",), indexes={"by_b": ("b",)}
+    )
+    desk.load("SELECT 'x1' AS n, 9 AS k, 9 AS b, 0 AS s", key=("n",), mode="upsert", indexes={"by_b": ("b",)})
+    assert desk.row("x1") == b'{"n":"x1","k":9,"b":9,"s":0}'
+    with pytest.raises(GateFailed, match="2 rows share 1 key"):
+        desk.load("SELECT 5 AS n UNION ALL SELECT 5", key=("n",))

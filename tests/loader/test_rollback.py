@@ -72,3 +72,33 @@ def test_the_next_load_after_a_rollback_goes_on_from_there(three: tuple[Desk, li
     assert desk.manifest().parent == second
     assert catalogue.previous(desk.data_dir, "things") == second
     assert fresh.version > third
+
+
+def test_going_on_to_a_version_that_was_never_live_bars_nothing(desk: Desk) -> None:
+    """Else the way back from a bad new version would be closed by the command that brought it."""
+    first = desk.load("SELECT 1 AS id").version
+    second = desk.load("SELECT 2 AS id", activate=False).version
+    rollback.rollback(desk.data_dir, "things", NODE, to=second)
+    assert (desk.live, layout.quarantined(desk.data_dir, "things")) == (second, {})
+    assert rollback.rollback(desk.data_dir, "things", NODE).version == first
+    assert set(layout.quarantined(desk.data_dir, "things")) == {second}
+
+
+def test_a_quarantine_that_cannot_be_written_stops_the_rollback(three: tuple[Desk, list[str]]) -> None:
+    """Before the swap: else the bad version could return by itself."""
+    desk, (_, second, third) = three
+    (desk.home / "quarantine.json.new").mkdir()
+    with pytest.raises(OSError, match=r"quarantine\.json\.new"):
+        rollback.rollback(desk.data_dir, "things", NODE)
+    assert desk.live == third
+    (desk.home / "quarantine.json.new").rmdir()
+    assert rollback.rollback(desk.data_dir, "things", NODE).version == second
+
+
+def test_a_pointer_of_garbage_is_a_damaged_version(three: tuple[Desk, list[str]]) -> None:
+    desk, (_, _, third) = three
+    (desk.home / "CURRENT").write_bytes(b"\xff\xfe\x00/../x")
+    assert desk.live is not None
+    assert "/" not in desk.live
+    result = desk.load("SELECT 7 AS id", keep_versions=9)
+    assert result.warnings[0].endswith(f"the new version was measured against {third}")

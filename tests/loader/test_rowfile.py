@@ -121,3 +121,10 @@ def test_batches_stay_small_when_rows_are_large(desk: Desk) -> None:
     assert len(desk.entries()) == 60
     assert desk.load("SELECT 1 AS id WHERE false").rows == 0
     assert desk.entries() == []
+
+
+@pytest.mark.parametrize("text", ['{"a":NaN}', '{"b":[1,2,]}', '{"c":Infinity}'])
+def test_what_only_passes_for_json_is_refused(desk: Desk, text: str) -> None:
+    with pytest.raises(LoadError, match="a JSON column holds what is no JSON"):
+        desk.load(f"SELECT 1 AS id, '{text}'::JSON AS j")
+    assert desk.live is None
