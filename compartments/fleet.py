@@ -277,24 +277,32 @@ class Fleet:
             log.warning("the processes of this node are not on record: %s", error.strerror)
 
 
-def end_orphans(data_dir: Path, wait_s: float) -> int:
-    """Ends what an earlier supervisor of this data directory left running; how many."""
+def recorded(data_dir: Path) -> list[psutil.Process]:
+    """The processes on record that are still there: a supervisor's, or those that outlived it."""
     path = run_dir(data_dir) / "processes.json"
     try:
-        recorded = msgspec.json.decode(path.read_bytes(), type=list[tuple[Annotated[int, msgspec.Meta(gt=0)], float]])
+        pids = msgspec.json.decode(path.read_bytes(), type=list[tuple[Annotated[int, msgspec.Meta(gt=0)], float]])
     except (FileNotFoundError, msgspec.DecodeError):
-        return 0
-    orphans = []
-    for pid, created in recorded:
+        return []
+    found = []
+    for pid, created in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
-            orphan = psutil.Process(pid)
-            if abs(orphan.create_time() - created) < 1:
-                orphan.terminate()
-                orphans.append(orphan)
+            process = psutil.Process(pid)
+            if abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def end_orphans(data_dir: Path, wait_s: float) -> int:
+    """Ends what an earlier supervisor of this data directory left running; how many."""
+    orphans = recorded(data_dir)
+    for orphan in orphans:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            orphan.terminate()
     _, alive = psutil.wait_procs(orphans, timeout=wait_s)
     for orphan in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             orphan.kill()
     psutil.wait_procs(alive, timeout=wait_s)
-    path.unlink(missing_ok=True)
+    (run_dir(data_dir) / "processes.json").unlink(missing_ok=True)
     return len(orphans)

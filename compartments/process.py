@@ -37,7 +37,10 @@ class GateSettings(msgspec.Struct, frozen=True):
 
 def start_loop(on_terminate: Callable[[], None]) -> asyncio.AbstractEventLoop:
     """A loop in which SIGTERM drains, with all descriptors there are; Ctrl-C is the supervisor's business alone."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.addLevelName(logging.INFO, "info")  # as the supervisor writes them
+    logging.addLevelName(logging.WARNING, "warning")
+    logging.addLevelName(logging.ERROR, "error")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a descriptor; 1,024 is the usual rest
     signal.signal(signal.SIGINT, signal.SIG_IGN)

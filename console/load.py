@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 import msgspec
 
 from console import terminal
-from console.node import Hooks
+from console.node import ORPHANED, Hooks
 from console.workplace import Workplace
 from havok.settings import is_select
 from loader.candidate import Silent
@@ -111,8 +111,10 @@ def _went_live(result: LoadResult, hooks: Hooks, *, dry_run: bool) -> str:
         return "a dry run: every gate passed, nothing was kept"
     if not result.activated:
         return f"not activated; make it live with: havok rollback {result.dataset} --to {result.version}"
+    if hooks.flipped is None and hooks.running:
+        return "live on disk; the node did not take it over yet"
     if hooks.flipped is None:
-        return "live on disk; " + ("the node did not take it over yet" if hooks.running else "no node is running")
+        return f"live on disk; {ORPHANED if hooks.orphaned else 'no node is running'}"
     return f"live on {terminal.plural(hooks.flipped['workers'], 'worker')} in {hooks.flipped['ms']:.0f} ms"
 
 

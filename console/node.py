@@ -24,6 +24,7 @@ SETTLE_S_MAX = 60.0  # of what waits for workers to compile, open or flip
 STAGE_S_MAX = 660.0  # workers verify a whole version; the supervisor gives up a minute earlier
 _POLL_MS = 250  # how soon a node that died while answering is noticed
 NOT_RUNNING = "the node is not running; start it with: havok serve"
+ORPHANED = "the node's supervisor is gone; what it left serves on as it was until it is replaced by: havok serve"
 
 
 def is_running(data_dir: Path) -> bool:
@@ -37,6 +38,13 @@ def is_running(data_dir: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def is_orphaned(data_dir: Path) -> bool:
+    """Whether workers serve on without a supervisor."""
+    from compartments.fleet import recorded
+
+    return not is_running(data_dir) and bool(recorded(data_dir))
 
 
 def holder(data_dir: Path) -> str:
@@ -55,7 +63,7 @@ class Node:
         import zmq
 
         if not is_running(data_dir):
-            raise NodeError(NOT_RUNNING)
+            raise NodeError(ORPHANED if is_orphaned(data_dir) else NOT_RUNNING)
         self._data_dir = data_dir
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
         self._socket = self._context.socket(zmq.DEALER)
@@ -106,6 +114,7 @@ class Hooks:
 
     def __init__(self, data_dir: Path, settings: Settings) -> None:
         self._settings = settings
+        self._data_dir = data_dir
         self._node = Node(data_dir) if is_running(data_dir) else None
         self._staged: str | None = None
         self.flipped: dict[str, Any] | None = None  # workers and ms, once they did
@@ -113,6 +122,10 @@ class Hooks:
     @property
     def running(self) -> bool:
         return self._node is not None
+
+    @property
+    def orphaned(self) -> bool:
+        return is_orphaned(self._data_dir)
 
     def __enter__(self) -> Self:
         return self

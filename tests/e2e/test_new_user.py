@@ -230,3 +230,19 @@ def test_added_services_outlive_a_restart(person: Person, tmp_path: Path) -> Non
     person.serve()
     assert get(person.port, "/v1/extra?id=1").json == {"data": {"v": 1}}
     assert "extra" in person.does("services").out
+
+
+def test_commands_say_so_when_only_the_supervisor_is_gone(person: Person) -> None:
+    """Workers serve on; who loads then must hear that nobody takes the version over yet."""
+    served = person.serve()
+    until(lambda: person.thing().status == 200, "the first load")
+    before = person.thing(7).body
+    served.send(signal.SIGKILL)
+    served.ended()
+    assert person.thing(7).body == before
+    assert "the node's supervisor is gone" in person.refused("status")
+    person.things(2)
+    assert "the node's supervisor is gone" in person.does("load", "things").out
+    assert person.thing(7).body == before
+    person.serve()
+    until(lambda: person.thing(7).body != before, "a new supervisor takes over, with the new version")
