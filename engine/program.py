@@ -42,7 +42,7 @@ class Compiled:
         self.plan = plan
         self.binder = Binder(plan.params)
         try:
-            self.code: CodeType = compile(generate(plan), f"<plan {plan.service}>", "exec")
+            self.code: CodeType = compile(generate(plan), f"<plan {plan.service!a}>", "exec")
         except SyntaxError as error:
             raise PlanError(f"service {plan.service}: generated code does not compile: {error}") from None
         pattern = canonical_pattern(plan.access)
