@@ -165,7 +165,7 @@ def _fetch(indent: str) -> list[str]:
 
 
 def _answer(plan: Plan, *, miss: str) -> list[str]:
-    return ["    if row is None:", f"        return {miss}", f"    return {_output(plan)}"]
+    return ["    if row is None:", "        missed(key)", f"        return {miss}", f"    return {_output(plan)}"]
 
 
 def _output(plan: Plan) -> str:
@@ -227,12 +227,13 @@ def _batch_function(plan: Plan, names: list[str]) -> str:
         *_key_lines("        ", parts),
         *_fetch("        "),
         "        if row is None:",
+        "            room -= missed(key)",
         '            add(b"null")',
-        "            continue",
-        "        room -= len(row)",
+        "        else:",
+        "            room -= len(row)",
+        f"            add({_output(plan)})",
         "        if room < 0:",
         "            raise oversized()",
-        f"        add({_output(plan)})",
         '    return b"[%b]" % b",".join(rows)',
     ]
     return "\n".join(lines)

@@ -167,6 +167,7 @@ def _namespace(compiled: Compiled, snapshot: Snapshot) -> dict[str, Any]:
         "canonical": compiled.canonical,
         "damaged": lambda: _damaged(snapshot),
         "long_row": _long_row(snapshot),
+        "missed": _missed(snapshot),
         "oversized": _oversized,
     }
     for count in range(1, len(plan.params) + 1):
@@ -179,6 +180,19 @@ def _namespace(compiled: Compiled, snapshot: Snapshot) -> dict[str, Any]:
 def _damaged(snapshot: Snapshot) -> StoreDown:
     snapshot.report_damage("a row failed its checksum")
     return StoreDown("the stored row is damaged and was not served")
+
+
+def _missed(snapshot: Snapshot) -> Callable[[bytes], int]:
+    """To be called for a key that has no row: the bytes to count for having looked."""
+
+    def missed(encoding: bytes) -> int:
+        try:
+            return min(snapshot.check_gap(bounded(encoding)), BATCH_BYTES_MAX)  # a key alone gets its answer
+        except DamagedVersion as error:
+            snapshot.report_damage(error.detail)
+            raise StoreDown("the stored rows are damaged where this one would be") from None
+
+    return missed
 
 
 def _oversized() -> BadParam:

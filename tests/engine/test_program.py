@@ -203,13 +203,20 @@ def test_a_batch_is_bounded_in_bytes(tmp_path: Path, letters: int, fields: tuple
     rows: list[Row] = [((key,), {"k": key, "t": _padding(key, size)}) for key, size in zip(keys, sizes, strict=True)]
     path = write_version(tmp_path / "v", [("k", "string")], rows, columns=[("t", "VARCHAR")])
     program = program_of(open_snapshot(path), fields=fields)
-    whole = 0 if fields else BATCH_BYTES_MAX
-    assert len(program.bind_batch(msgspec.json.encode([keys[0], "none", "none"]))) > whole
-    assert len(program.bind_batch(msgspec.json.encode([keys[1]] * 2))) > whole
-    for asked in ([keys[0], keys[1]], [keys[1], "none", keys[2]], [keys[2]] * 10):
+    longest = 0 if fields else BATCH_BYTES_MAX
+    for asked in ([keys[0]], [keys[1]] * 2, ["none"] * 3, [keys[0] + "a"]):
+        assert len(program.bind_batch(msgspec.json.encode(asked))) > (longest if asked[0] in keys else 0)
+    for asked in ([keys[0], keys[1]], [keys[1], keys[2]], [keys[2]] * 10, ["none"] * 10, [keys[0], "none"]):
         with pytest.raises(BadParam) as refused:
             program.bind_batch(msgspec.json.encode(asked))
         assert (refused.value.param, refused.value.rule) == ("keys", "max_bytes")
+    program.close()
+
+
+def test_a_miss_between_the_longest_rows_is_still_a_miss(tmp_path: Path) -> None:
+    rows: list[Row] = [((key,), {"k": key, "t": _padding(key, BATCH_BYTES_MAX)}) for key in "ac"]
+    program = program_of(open_snapshot(write_version(tmp_path / "v", [("k", "string")], rows)))
+    assert program.bind_batch(b'["b"]') == b"[null]"
     program.close()
 
 
