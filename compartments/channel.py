@@ -2,25 +2,30 @@
 
 Rule: one message, one connection; SOCK_SEQPACKET keeps messages whole. A connection that
 was sent belongs to the receiver; one that could not be sent stays with the sender, who is
-told so. The bytes of a connection between two requests are at most one read buffer and an
-unfinished head.
+told so. The bytes of a connection between two requests are most often one read and an
+unfinished head; a request whose service moved while its body came is more than the system
+lets a message be, and goes in a file of memory whose descriptor is sent along.
 """
 
 import contextlib
+import errno
 import os
 import resource
 import socket
 from collections.abc import Callable
 
+from engine.head import BODY_BYTES_MAX
 from engine.reactor import Reactor
 
-RECEIVED_BYTES_MAX = 96 * 1024  # a body read (64 KiB) and a head (24 KiB) with room
+MESSAGE_BYTES_MAX = 96 * 1024  # a body read (64 KiB) and a head (24 KiB) with room
+RECEIVED_BYTES_MAX = BODY_BYTES_MAX + MESSAGE_BYTES_MAX  # a whole request and what was read after it
 _SEND_BUFFER = 1024 * 1024  # a few hundred connections queued while a worker is busy
 _BACKLOG = 64  # processes of a node
 _BURST_MAX = 32  # connections taken in one go
 _REST_S = 0.01  # while there are no descriptors; FAULTS 31 allows 100 ms after relief
 _SPARE = 64  # descriptors kept for snapshots, the bus and peers; more than a burst
-_KIND = b"\x01"
+_INLINE = b"\x01"  # the bytes follow
+_FILED = b"\x02"  # the bytes are in a file, the second descriptor
 
 Take = Callable[[socket.socket, bytes], None]
 
@@ -82,16 +87,17 @@ class Inbox:
         """A burst; False when this sender has nothing more for now."""
         for _ in range(_BURST_MAX):
             try:
-                data, fds, flags, _ = socket.recv_fds(sender, RECEIVED_BYTES_MAX + 1, 4)
+                data, fds, flags, _ = socket.recv_fds(sender, MESSAGE_BYTES_MAX + 1, 4)
             except BlockingIOError:
                 return False
             except OSError:
                 data, fds, flags = b"", [], 0
-            if len(fds) == 1 and data[:1] == _KIND and not flags & socket.MSG_TRUNC:
+            received = None if flags & socket.MSG_TRUNC else _received(data, fds)
+            if received is not None:
                 connection = socket.socket(fileno=fds[0])
                 self._newest = fds[0]
                 connection.setblocking(False)
-                self._take(connection, data[1:])
+                self._take(connection, received)
                 continue
             for fd in fds:
                 os.close(fd)
@@ -120,6 +126,32 @@ class Inbox:
             os.unlink(self.path)
 
 
+def _received(data: bytes, fds: list[int]) -> bytes | None:
+    """The bytes of the connection `fds[0]`, any file of theirs closed; None when it is no message of ours."""
+    if data[:1] == _INLINE and len(fds) == 1:
+        return data[1:]
+    if data == _FILED and len(fds) == 2:
+        try:
+            received = os.pread(fds[1], RECEIVED_BYTES_MAX, 0)
+        except OSError:
+            return None
+        os.close(fds[1])
+        return received
+    return None
+
+
+def _filed(received: bytes) -> int:
+    """A file of memory with these bytes. Raises OSError when there is no room for one."""
+    file = os.memfd_create("received", os.MFD_CLOEXEC)
+    try:
+        if os.write(file, received) != len(received):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
 class Outbox:
     """Sends connections to other processes' inboxes, connecting when first needed."""
 
@@ -133,8 +165,20 @@ class Outbox:
         peer = self._peers.get(path) or self._connect(path)
         if peer is None:
             return False
+        if len(received) <= MESSAGE_BYTES_MAX:
+            return self._send(path, peer, _INLINE + received, [connection.fileno()])
         try:
-            socket.send_fds(peer, [_KIND + received], [connection.fileno()])
+            file = _filed(received)
+        except OSError:  # out of descriptors or memory
+            return False
+        try:
+            return self._send(path, peer, _FILED, [connection.fileno(), file])
+        finally:
+            os.close(file)
+
+    def _send(self, path: str, peer: socket.socket, message: bytes, fds: list[int]) -> bool:
+        try:
+            socket.send_fds(peer, [message], fds)
         except BlockingIOError:
             return False
         except OSError:

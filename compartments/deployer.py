@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from compartments.deployment import Deployment, Refusal, Stage
+from compartments.entries import Entries
 from engine.plan import Plan
 from engine.program import Compiled, Program
 from engine.route import Elsewhere, Route, Target, Unready
@@ -32,6 +33,7 @@ _VERIFY_NICE = 10  # of the thread that hashes: requests come first on a shared 
 
 _decode_deployment = msgspec.msgpack.Decoder(Deployment).decode
 _decode_stage = msgspec.msgpack.Decoder(Stage).decode
+_decode_version = msgspec.msgpack.Decoder(str).decode
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -55,18 +57,13 @@ class Wanted(msgspec.Struct, frozen=True):
         return needed | {pair for pair in self.standby if pair[0] in read}
 
 
-def read_entries(entries: Mapping[str, bytes]) -> Wanted:
+def entries_of_interest() -> Entries:
+    return Entries(deploy=_decode_deployment, stage=_decode_stage, standby=_decode_version)
+
+
+def read_entries(entries: Entries) -> Wanted:
     """Ledger entries → what is wanted."""
-    deployments, stages, standby = {}, [], set()
-    for key, value in entries.items():
-        kind, _, name = key.partition("/")
-        if kind == "deploy":
-            deployments[name] = _decode_deployment(value)
-        elif kind == "stage":
-            stages.append(_decode_stage(value))
-        elif kind == "standby":
-            standby.add((name, msgspec.msgpack.decode(value, type=str)))
-    return Wanted(deployments, tuple(stages), frozenset(standby))
+    return Wanted(entries.of("deploy"), tuple(entries.of("stage").values()), frozenset(entries.of("standby").items()))
 
 
 class Deployer:
@@ -76,6 +73,7 @@ class Deployer:
         self._server = server
         self._data_dir = data_dir
         self._on_change = on_change
+        self._entries = entries_of_interest()
         self._wanted = Wanted({}, (), frozenset())
         self._opening: dict[VersionKey, asyncio.Task[None]] = {}
         self._open: dict[VersionKey, Snapshot] = {}
@@ -125,7 +123,9 @@ class Deployer:
 
     def follow(self, entries: Mapping[str, bytes]) -> None:
         """Acts on the facts: flips what can be flipped and starts opening the rest."""
-        self._wanted = read_entries(entries)
+        if not self._entries.follow(entries):
+            return  # a bulletin about peers
+        self._wanted = read_entries(self._entries)
         keep = self._wanted.versions(self._server.compartment)
         self._broken = {pair: reason for pair, reason in self._broken.items() if pair in keep}
         self._reconcile()
@@ -206,10 +206,10 @@ class Deployer:
         return {pair for deployment in self._mine(stage) for pair in deployment.versions}
 
     def _prepare_stages(self) -> None:
-        wanted = {item for stage in self._wanted.stages for item in self._mine(stage)}
-        wanted |= set(self._wanted.deployments.values())
-        for deployment in [item for item in self._prepared if item not in wanted]:
-            self._prepared.pop(deployment).close()
+        staged = {item for stage in self._wanted.stages for item in self._mine(stage)}
+        wanted = self._wanted.deployments
+        for item in [item for item in self._prepared if item not in staged and wanted.get(item.service) != item]:
+            self._prepared.pop(item).close()
         for stage in self._wanted.stages:
             for deployment in self._mine(stage):
                 if deployment not in self._prepared and deployment.plan is not None and self._is_open(deployment):

@@ -11,26 +11,26 @@ import msgspec
 
 from compartments.channel import Outbox
 from compartments.deployment import Deployment
+from compartments.entries import Entries
 
 _decode_paths = msgspec.msgpack.Decoder(list[str]).decode
-_decode_compartment = msgspec.msgpack.Decoder(Deployment).decode
+_decode_deployment = msgspec.msgpack.Decoder(Deployment).decode
+
+
+def _decode_owner(value: bytes) -> str:
+    return _decode_deployment(value).compartment
 
 
 class Peers:
     def __init__(self) -> None:
+        self._entries = Entries(peers=_decode_paths, deploy=_decode_owner)
         self._by_compartment: dict[str, list[str]] = {}
         self._owners: dict[str, str] = {}
         self._turn = 0
 
     def follow(self, entries: Mapping[str, bytes]) -> None:
-        by_compartment, owners = {}, {}
-        for key, value in entries.items():
-            kind, _, name = key.partition("/")
-            if kind == "peers":
-                by_compartment[name] = _decode_paths(value)
-            elif kind == "deploy":
-                owners[name] = _decode_compartment(value).compartment
-        self._by_compartment, self._owners = by_compartment, owners
+        if self._entries.follow(entries):
+            self._by_compartment, self._owners = self._entries.of("peers"), self._entries.of("deploy")
 
     @property
     def paths(self) -> set[str]:

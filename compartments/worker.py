@@ -85,7 +85,7 @@ class Worker:
             staged=self._deployer.staged,
             faults=self._deployer.faults,
             connections=len(self._server.connections),
-            requests=self._server.requests,
+            requests=self._server.count_requests(),
             errors=dict(self._server.errors),
             handed_over=self._server.handed_over,
             busy=(cpu - cpu_since) / (now - since) if now > since else 0.0,

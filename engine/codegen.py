@@ -11,7 +11,8 @@ The generated module has
                   None when the text is not canonical (escapes, other order, defaults):
                   the caller then goes through the binder, which also words the errors
     point(...)    bound values in key form → the row's JSON, or None
-    batch(keys)   rows of a batch, in order → a JSON array with null for the missing
+    batch(keys)   rows of a batch, in order → a JSON array with null for the missing;
+                  raises BadParam when they are too many bytes
 """
 
 import textwrap
@@ -146,22 +147,29 @@ def _key_lines(indent: str, parts: list[str]) -> list[str]:
     return _broken(indent, "key = join((", parts, "))")
 
 
-def _fetch(plan: Plan, indent: str, *, miss: str) -> list[str]:
-    """Key → checked row → output. A CRC that fails never reaches a caller."""
-    body = "value[:-4]"
-    if isinstance(plan.output, Fields):
-        body = f"project({body})"
+def _fetch(indent: str) -> list[str]:
+    """Key → `row`, checked, or None. A CRC that fails never reaches a caller."""
     lines = [
         f"if len(key) > {KEY_BYTES_MAX}:",
-        f"    return long_row(key, {miss})",
-        "value = get(key)",
-        "if value is None:",
-        f"    return {miss}",
-        "if crc32(value, crc32(key)) != RESIDUE:",
-        "    raise damaged()",
-        f"return {body}",
+        "    row = long_row(key)",
+        "else:",
+        "    value = get(key)",
+        "    if value is None:",
+        "        row = None",
+        "    elif crc32(value, crc32(key)) != RESIDUE:",
+        "        raise damaged()",
+        "    else:",
+        "        row = value[:-4]",
     ]
     return [indent + line for line in lines]
+
+
+def _answer(plan: Plan, *, miss: str) -> list[str]:
+    return ["    if row is None:", "        missed(key)", f"        return {miss}", f"    return {_output(plan)}"]
+
+
+def _output(plan: Plan) -> str:
+    return "project(row)" if isinstance(plan.output, Fields) else "row"
 
 
 def _query_function(plan: Plan, names: list[str]) -> str:
@@ -179,7 +187,8 @@ def _query_function(plan: Plan, names: list[str]) -> str:
         "def query(text):",
         *match,
         *_key_lines("    ", parts),
-        *_fetch(plan, "    ", miss='b""'),
+        *_fetch("    "),
+        *_answer(plan, miss='b""'),
     ]
     return "\n".join(lines)
 
@@ -199,7 +208,8 @@ def _point_function(plan: Plan, names: list[str]) -> str:
     lines = [
         *_broken("", "def point(", names, "):"),
         *_key_lines("    ", parts),
-        *_fetch(plan, "    ", miss="None"),
+        *_fetch("    "),
+        *_answer(plan, miss="None"),
     ]
     return "\n".join(lines)
 
@@ -208,23 +218,22 @@ def _batch_function(plan: Plan, names: list[str]) -> str:
     params = plan.access.params
     parts = _key_parts(params, names, raw=False)
     loop = _unpacking("    ", "for ", names, " in keys:")
-    body = "project(value[:-4])" if isinstance(plan.output, Fields) else "value[:-4]"
     lines = [
         "def batch(keys):",
         "    rows = []",
         "    add = rows.append",
+        "    room = BATCH_BYTES_MAX",
         *loop,
         *_key_lines("        ", parts),
-        f"        if len(key) > {KEY_BYTES_MAX}:",
-        '            add(long_row(key, b"null"))',
-        "            continue",
-        "        value = get(key)",
-        "        if value is None:",
+        *_fetch("        "),
+        "        if row is None:",
+        "            room -= missed(key)",
         '            add(b"null")',
-        "            continue",
-        "        if crc32(value, crc32(key)) != RESIDUE:",
-        "            raise damaged()",
-        f"        add({body})",
+        "        else:",
+        "            room -= len(row)",
+        f"            add({_output(plan)})",
+        "        if room < 0:",
+        "            raise oversized()",
         '    return b"[%b]" % b",".join(rows)',
     ]
     return "\n".join(lines)

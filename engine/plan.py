@@ -5,8 +5,6 @@ be a second front over the same structs) and read by `codegen`. A plan names dat
 versions: it is bound to open snapshots when it becomes a program.
 """
 
-import hashlib
-
 import msgspec
 
 from havok.errors import HavokError
@@ -85,8 +83,3 @@ class PlanError(HavokError):
 
     code = "bad_plan"
     title = "Plan refused"
-
-
-def fingerprint(plan: Plan) -> str:
-    """Equal plans have equal fingerprints: 16 hex of SHA-256."""
-    return hashlib.sha256(msgspec.msgpack.encode(plan)).hexdigest()[:16]

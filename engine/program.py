@@ -22,7 +22,9 @@ from engine.snapshot import Snapshot
 from engine.transcode import record
 from havok.errors import BadParam, DamagedVersion, StoreDown
 from havok.keys import INT_BIAS, INT_MAX, INT_MIN, WIDE_BIAS, KeyKind, bounded, escape
-from havok.rows import RESIDUE, unseal
+from havok.rows import RESIDUE, ROW_BYTES_MAX, unseal
+
+BATCH_BYTES_MAX = ROW_BYTES_MAX  # read for one request: no more memory and time than its longest row may take
 
 # Kinds whose decoded JSON is in key form as it comes; the binder converts the others.
 _PLAIN: dict[KeyKind, Any] = {
@@ -42,7 +44,7 @@ class Compiled:
         self.plan = plan
         self.binder = Binder(plan.params)
         try:
-            self.code: CodeType = compile(generate(plan), f"<plan {plan.service}>", "exec")
+            self.code: CodeType = compile(generate(plan), f"<plan {plan.service!a}>", "exec")
         except SyntaxError as error:
             raise PlanError(f"service {plan.service}: generated code does not compile: {error}") from None
         pattern = canonical_pattern(plan.access)
@@ -157,13 +159,16 @@ def _namespace(compiled: Compiled, snapshot: Snapshot) -> dict[str, Any]:
         "get": snapshot.get,
         "crc32": crc32,
         "RESIDUE": RESIDUE,
+        "BATCH_BYTES_MAX": BATCH_BYTES_MAX,
         "INT_BIAS": INT_BIAS,
         "WIDE_BIAS": WIDE_BIAS,
         "escape": escape,
         "join": b"".join,
         "canonical": compiled.canonical,
         "damaged": lambda: _damaged(snapshot),
-        "long_row": _long_row(snapshot, plan),
+        "long_row": _long_row(snapshot),
+        "missed": _missed(snapshot),
+        "oversized": _oversized,
     }
     for count in range(1, len(plan.params) + 1):
         namespace[f"pack{count}"] = struct.Struct(f">{count}Q").pack
@@ -177,21 +182,35 @@ def _damaged(snapshot: Snapshot) -> StoreDown:
     return StoreDown("the stored row is damaged and was not served")
 
 
-def _long_row(snapshot: Snapshot, plan: Plan) -> Callable[[bytes, bytes | None], bytes | None]:
-    """Lookup of a key whose encoding is over LMDB's limit: by hash, verified."""
-    project = projection(plan.output.names) if isinstance(plan.output, Fields) else None
+def _missed(snapshot: Snapshot) -> Callable[[bytes], int]:
+    """To be called for a key that has no row: the bytes to count for having looked."""
 
-    def long_row(encoding: bytes, miss: bytes | None) -> bytes | None:
+    def missed(encoding: bytes) -> int:
+        try:
+            return min(snapshot.check_gap(bounded(encoding)), BATCH_BYTES_MAX)  # a key alone gets its answer
+        except DamagedVersion as error:
+            snapshot.report_damage(error.detail)
+            raise StoreDown("the stored rows are damaged where this one would be") from None
+
+    return missed
+
+
+def _oversized() -> BadParam:
+    detail = f"the rows of keys are longer than {BATCH_BYTES_MAX} bytes together; send fewer keys at a time"
+    return BadParam("keys", "max_bytes", detail)
+
+
+def _long_row(snapshot: Snapshot) -> Callable[[bytes], bytes | None]:
+    """Lookup of a key whose encoding is over LMDB's limit: by hash, verified."""
+
+    def long_row(encoding: bytes) -> bytes | None:
         value = snapshot.get(bounded(encoding))
         if value is None:
-            return miss
+            return None
         try:
-            body = unseal(encoding, value)
+            return unseal(encoding, value)
         except DamagedVersion:
             raise _damaged(snapshot) from None
-        if body is None:
-            return miss
-        return body if project is None else project(body)
 
     return long_row
 

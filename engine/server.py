@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 0.25  # how late a deadline may be noticed
 SWEEP_MAX = 2048  # connections looked at in one go (about 0.3 ms): no stall with thousands
+COUNT_MAX = 64  # routes whose requests are summed in one go (about 0.4 ms); 1,000 take 1.6 s of reports
 _HEALTH = b"/healthz"
 _METHODS = frozenset({b"GET", b"HEAD", b"POST"})
 _HOW_TO_ASK = "use GET with a query string, or POST with a JSON object"
@@ -68,6 +69,8 @@ class Server:
         self.errors: Counter[str] = Counter()
         self.handed_over = 0
         self._past_requests = 0  # of routes that are gone: a counter never falls
+        self._counts: dict[bytes, int] = {}  # by path, when it was last counted
+        self._counting: list[bytes] = []
         self.date = http_date(time.time())
         self._headers = f"Havok-Compartment: {compartment}\r\n".encode()
         self._pass_on = pass_on
@@ -83,6 +86,7 @@ class Server:
             old = self.table.get(path)
             if isinstance(old, Route) and not (isinstance(target, Route) and target.histogram is old.histogram):
                 self._past_requests += old.histogram.count
+                self._counts.pop(path, None)
             if target is None:
                 self.table.pop(path, None)
             else:
@@ -93,11 +97,16 @@ class Server:
             else:
                 self.fast.pop(b"GET " + path, None)
 
-    @property
-    def requests(self) -> int:
-        """Requests that routes answered, since the start."""
-        routes = [target for target in self.table.values() if isinstance(target, Route)]
-        return self._past_requests + sum(route.histogram.count for route in routes)
+    def count_requests(self) -> int:
+        """Requests that routes answered, since the start; beyond COUNT_MAX routes, as some were counted before."""
+        if not self._counting:
+            self._counting = list(self.table)
+        for path in self._counting[-COUNT_MAX:]:
+            target = self.table.get(path)
+            if isinstance(target, Route):
+                self._counts[path] = target.histogram.count
+        del self._counting[-COUNT_MAX:]
+        return self._past_requests + sum(self._counts.values())
 
     def target(self, service: str) -> Target | None:
         return self.table.get(path_of(service))

@@ -10,12 +10,15 @@ import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
+from zlib import crc32
 
 import lmdb
 
 from havok.errors import DamagedVersion
 from havok.manifest import MANIFEST_FILE, ROWS_DB, ROWS_FILE, SHORTAGES, Manifest, read_manifest, verify_file
+from havok.rows import RESIDUE
 
+_ASTRAY = "an entry is damaged or out of its place"
 _SHORTAGE_WORDS = frozenset(os.strerror(number) for number in SHORTAGES)
 
 
@@ -114,6 +117,32 @@ class Snapshot:
     @property
     def closed(self) -> bool:
         return self._leases == 0
+
+    def check_gap(self, key: bytes) -> int:
+        """Checks the entries on both sides of a key that `get` did not find; their mean size in bytes.
+
+        A checksum covers its entry's key, but a key that is damaged is looked for in vain. The
+        search ends beside it, wherever it leads astray: there an entry fails its checksum, or
+        when the fault is in a branch page, stands on the wrong side or is the one looked for.
+        Raises DamagedVersion.
+        """
+        cursor = self._transaction.cursor()
+        size = 0
+        if cursor.set_range(key):
+            after, value = cursor.item()
+            astray = after < key or (after == key and self.get(key) is None)  # else another key's hash
+            if astray or crc32(value, crc32(after)) != RESIDUE:
+                raise DamagedVersion(_ASTRAY)
+            size = len(value)
+            more = cursor.prev()
+        else:
+            more = cursor.last()
+        if more:
+            before, value = cursor.item()
+            if before >= key or crc32(value, crc32(before)) != RESIDUE:
+                raise DamagedVersion(_ASTRAY)
+            size += len(value)
+        return size >> 1
 
     def report_damage(self, reason: str) -> None:
         """A row was found broken after opening: tell whoever can bring another version."""

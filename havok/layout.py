@@ -10,13 +10,13 @@
     control.db                        what people changed at run time
 
 Sockets live in a 0700 directory of their own: `data_dir/run`, or when that path is too
-long for a UNIX socket, a directory under the system's temporary one named after it.
+long for a UNIX socket, a directory under /tmp named after it. Not under TMPDIR: a command
+finds the node whatever its environment is.
 """
 
 import hashlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,7 @@ from havok.errors import NodeError
 
 SOCKET_PATH_BYTES_MAX = 107  # sun_path less its NUL, Linux
 _POINTER_BYTES = 64  # a version id has 25
+_SHORT_DIR = Path("/tmp")  # anybody may write there: `make_run_dir` checks whose it is
 _LONGEST_SOCKET = "w-9999999-9999.sock"
 
 
@@ -64,7 +65,7 @@ def run_dir(data_dir: Path) -> Path:
     if len(os.fsencode(preferred / _LONGEST_SOCKET)) <= SOCKET_PATH_BYTES_MAX:
         return preferred
     digest = hashlib.sha256(os.fsencode(preferred)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"havok-{os.getuid()}-{digest}"
+    return _SHORT_DIR / f"havok-{os.getuid()}-{digest}"
 
 
 def make_run_dir(data_dir: Path) -> Path:

@@ -10,7 +10,7 @@ import msgspec
 import zmq
 
 from compartments.bus import Wire
-from compartments.channel import RECEIVED_BYTES_MAX
+from compartments.channel import MESSAGE_BYTES_MAX
 from compartments.deployment import Deployment, deploy_key, peers_key
 from compartments.ledger import Ledger
 from compartments.process import GateSettings
@@ -36,7 +36,7 @@ class Mailbox:
         if self._sender is None:
             self._sender, _ = self._listener.accept()
         self._sender.settimeout(seconds)
-        data, fds, _, _ = socket.recv_fds(self._sender, RECEIVED_BYTES_MAX + 1, 4)
+        data, fds, _, _ = socket.recv_fds(self._sender, MESSAGE_BYTES_MAX + 1, 4)
         (fd,) = fds
         return socket.socket(fileno=fd), data[1:]
 

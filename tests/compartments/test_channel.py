@@ -1,18 +1,22 @@
 """Connections passed between processes."""
 
 import asyncio
+import errno
 import os
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import process_time
 
 import pytest
 
-from compartments.channel import RECEIVED_BYTES_MAX, Inbox, Outbox
+from compartments.channel import MESSAGE_BYTES_MAX, RECEIVED_BYTES_MAX, Inbox, Outbox
+from engine.head import BODY_BYTES_MAX
 from engine.reactor import Reactor
 from tests.compartments.loops import Driver, driver
+from tests.engine.making import route_of, write_airports
+from tests.engine.wire import Wire, chunked, elsewhere, get, parse_answers, post
 
 Taken = list[tuple[socket.socket, bytes]]
 
@@ -63,7 +67,7 @@ def open_fds() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-@pytest.mark.parametrize("size", [0, 1, 4096, 65536, RECEIVED_BYTES_MAX])
+@pytest.mark.parametrize("size", [0, 1, 4096, 65536, MESSAGE_BYTES_MAX])
 def test_a_connection_arrives_with_exactly_its_bytes(room: Room, size: int) -> None:
     content = os.urandom(size)
     sent, client = room.send(content)
@@ -77,7 +81,72 @@ def test_a_connection_arrives_with_exactly_its_bytes(room: Room, size: int) -> N
     client.close()
 
 
-def test_bytes_that_fit_no_message_stay_with_the_sender(room: Room) -> None:
+@pytest.mark.parametrize("size", [MESSAGE_BYTES_MAX + 1, 500_000, RECEIVED_BYTES_MAX])
+def test_more_than_a_message_takes_goes_in_a_file(room: Room, size: int) -> None:
+    """A request whose service moved while its body came; whatever the system's limits on messages."""
+    before = open_fds()
+    content = os.urandom(size)
+    sent, client = room.send(content)
+    assert sent
+    room.drive.until(lambda: room.taken)
+    ((sock, received),) = room.taken
+    assert received == content
+    assert client.send(b"hello") == 5
+    assert sock.recv(5) == b"hello", "it is the very connection"
+    client.close()
+    room.taken.pop()[0].close()
+    assert open_fds() - before <= 2, "the channel itself"
+
+
+@pytest.mark.parametrize("ask", [post, chunked], ids=["by length", "in chunks"])
+def test_the_longest_request_goes_after_its_service(tmp_path: Path, ask: Callable[[str, bytes], bytes]) -> None:
+    """Which moved while the body came: it is served there, not refused here."""
+    outbox, path = Outbox(), str(tmp_path / "inbox.sock")
+    here, there = Wire(lambda sock, received, _: outbox.send(path, sock, received)), Wire()
+    inbox = Inbox(there.server.reactor, path, there.server.accept)
+    old = route_of(write_airports(tmp_path / "here"))
+    here.deploy(airport=old)
+    there.deploy(airport=route_of(write_airports(tmp_path / "there")))
+    content = b'{"keys":["JFK"]}'.ljust(BODY_BYTES_MAX)
+    request = ask("/v1/airport", content).replace(b"\r\n", b"\r\nX-Long: %b\r\n" % (b"x" * 16_000), 1)
+    client = here.client()
+    client.send(request[:-9])
+    here.turn(5)
+    here.deploy(airport=elsewhere())
+    old.program.close()
+    client.send(request[-9:] + get("/v1/airport?faa=LGA") * 100)
+
+    def answered() -> bool:
+        there.turn()
+        client.read()
+        return client.received.count(b"HTTP/1.1 ") == 101
+
+    here.turn_until(answered)
+    assert [answer.status for answer in parse_answers(client.received)] == [200] * 101
+    assert here.server.handed_over == 1
+    inbox.close()
+    outbox.close()
+    here.close()
+    there.close()
+
+
+def test_a_connection_without_memory_for_its_bytes_stays_with_the_sender(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENFILE, "Too many open files in system")
+
+    monkeypatch.setattr(os, "memfd_create", full)
+    sent, end = room.send(b"x" * (MESSAGE_BYTES_MAX + 1))
+    assert not sent
+    end.close()
+    sent, client = room.send(b"x")
+    assert sent, "the channel is as good as before"
+    room.drive.until(lambda: room.taken)
+    client.close()
+
+
+def test_bytes_that_no_connection_has_stay_with_the_sender(room: Room) -> None:
     sent, end = room.send(b"x" * (RECEIVED_BYTES_MAX + 1))
     assert not sent
     assert end.fileno() >= 0
@@ -203,6 +272,8 @@ def test_garbage_is_dropped_and_its_descriptors_closed(room: Room) -> None:
         end, client = socket.socketpair()
         socket.send_fds(rude, [b"\x02who knows"], [end.fileno()])
         socket.send_fds(rude, [b"\x01two"], [end.fileno(), end.fileno()])
+        socket.send_fds(rude, [b"\x02"], [end.fileno(), end.fileno()])  # no file
+        socket.send_fds(rude, [b"\x02"], [end.fileno()])
         rude.send(b"\x01none")
         socket.send_fds(rude, [b""], [end.fileno()])  # no byte at all
         end.close()

@@ -6,7 +6,7 @@ import socket
 
 import msgspec
 
-from compartments.deployer import read_entries
+from compartments.deployer import entries_of_interest, read_entries
 from compartments.deployment import Deployment, Refusal, Stage, deploy_key, deployment, stage_key, standby_key
 from engine.route import Elsewhere, Route, Unready
 from tests import snapshots
@@ -236,7 +236,8 @@ def test_entries_are_read_by_their_kind() -> None:
     a = Deployment("a", "one", 1, versions=(("things", "1"),))
     b = Deployment("b", "two", 1, versions=(("others", "1"),))
     later = Deployment("a", "one", 1, versions=(("things", "2"),))
-    wanted = read_entries(
+    entries = entries_of_interest()
+    assert entries.follow(
         {
             "deploy/a": encode(a),
             "deploy/b": encode(b),
@@ -247,10 +248,25 @@ def test_entries_are_read_by_their_kind() -> None:
             "unknown/thing": b"",
         }
     )
+    wanted = read_entries(entries)
     assert wanted.deployments == {"a": a, "b": b}
     assert wanted.versions("one") == {("things", "1"), ("things", "2"), ("things", "0")}
     assert wanted.versions("two") == {("others", "1"), ("others", "0")}
     assert wanted.versions("none") == set()
+
+
+def test_facts_that_are_none_of_a_deployers_cost_nothing(bench: Bench) -> None:
+    """With a thousand services, each worker that comes or goes would hold up all the others."""
+    one = bench.build(1)
+    bench.serve(one, standby=one)
+    bench.settle()
+    before, target = bench.changes, bench.server.target("a")
+    bench.tell({"peers/one": ["/w-1.sock"]})
+    bench.serve(one, standby=one)
+    assert bench.changes == before
+    assert bench.server.target("a") is target
+    bench.tell({}, drop=(standby_key("things"),))
+    assert bench.changes == before + 1
 
 
 def test_closing_ends_what_is_being_opened(bench: Bench) -> None:

@@ -92,6 +92,7 @@ def test_every_combination_of_kinds_compiles(count: int) -> None:
     dataset=st.sampled_from(["d", *WEIRD]),
 )
 @example(names=WEIRD, kinds=["string"] * len(WEIRD), fields=WEIRD, dataset='"""')
+@example(names=["a"], kinds=["string"], fields=[], dataset="a\x00b")
 def test_names_cannot_inject_or_clash(
     airports: Snapshot, names: list[str], kinds: list[KeyKind], fields: list[str], dataset: str
 ) -> None:

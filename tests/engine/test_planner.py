@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from engine.plan import Fields, Plan, PlanError, WholeRow, fingerprint
+from engine.plan import Fields, Plan, PlanError, WholeRow
 from engine.planner import plan_service
 from havok.keys import KeyColumn
 from havok.manifest import Column, Manifest
@@ -55,12 +55,10 @@ def test_a_plan_of_some_fields_keeps_their_order() -> None:
     assert (made.rate_rps, made.rate_burst, made.batch_max) == (5.0, 2, 7)
 
 
-def test_a_plan_crosses_the_bus_and_keeps_its_fingerprint() -> None:
+def test_a_plan_crosses_the_bus() -> None:
     made = plan({"year": {"min": 2000, "enum": [2013, 2014], "default": 2013}}, fields=["dest"])
     again = msgspec.msgpack.decode(msgspec.msgpack.encode(made), type=Plan)
     assert again == made
-    assert fingerprint(again) == fingerprint(made)
-    assert fingerprint(plan()) != fingerprint(made)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.program import Program, projection
+from engine.program import BATCH_BYTES_MAX, Program, projection
 from engine.snapshot import open_snapshot
 from havok.errors import BadParam, StoreDown
 from havok.keys import (
@@ -188,6 +188,41 @@ def test_a_batch_of_the_wrong_shape(flights: Program, keys: bytes, param: str, r
     with pytest.raises(BadParam) as refused:
         flights.bind_batch(keys)
     assert (refused.value.param, refused.value.rule) == (param, rule)
+
+
+@pytest.mark.parametrize("fields", [(), ("k",)], ids=["row", "fields"])
+@pytest.mark.parametrize("letters", [1, 600], ids=["key", "hashed key"])
+def test_a_batch_is_bounded_in_bytes(tmp_path: Path, letters: int, fields: tuple[str, ...]) -> None:
+    """A kilobyte of keys would else ask for gigabytes, and a loop that gathers them serves nobody."""
+    keys = ["a" * letters, "b" * letters, "c" * letters]
+    sizes = (
+        BATCH_BYTES_MAX,
+        BATCH_BYTES_MAX // 2,
+        BATCH_BYTES_MAX // 2 + 1,
+    )  # the longest row there can be, two halves
+    rows: list[Row] = [((key,), {"k": key, "t": _padding(key, size)}) for key, size in zip(keys, sizes, strict=True)]
+    path = write_version(tmp_path / "v", [("k", "string")], rows, columns=[("t", "VARCHAR")])
+    program = program_of(open_snapshot(path), fields=fields)
+    longest = 0 if fields else BATCH_BYTES_MAX
+    for asked in ([keys[0]], [keys[1]] * 2, ["none"] * 3, [keys[0] + "a"]):
+        assert len(program.bind_batch(msgspec.json.encode(asked))) > (longest if asked[0] in keys else 0)
+    for asked in ([keys[0], keys[1]], [keys[1], keys[2]], [keys[2]] * 10, ["none"] * 10, [keys[0], "none"]):
+        with pytest.raises(BadParam) as refused:
+            program.bind_batch(msgspec.json.encode(asked))
+        assert (refused.value.param, refused.value.rule) == ("keys", "max_bytes")
+    program.close()
+
+
+def test_a_miss_between_the_longest_rows_is_still_a_miss(tmp_path: Path) -> None:
+    rows: list[Row] = [((key,), {"k": key, "t": _padding(key, BATCH_BYTES_MAX)}) for key in "ac"]
+    program = program_of(open_snapshot(write_version(tmp_path / "v", [("k", "string")], rows)))
+    assert program.bind_batch(b'["b"]') == b"[null]"
+    program.close()
+
+
+def _padding(key: str, size: int) -> str:
+    """Of a row that has `size` bytes of JSON with it."""
+    return "x" * (size - len(msgspec.json.encode({"k": key, "t": ""})))
 
 
 def test_rules_hold_in_a_batch(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from engine.route import Route, Unready
 from havok.errors import NoVersion
-from havok.keys import encode
+from havok.keys import bounded, encode
+from havok.manifest import ROWS_FILE
 from havok.rows import seal
 from tests.engine.making import route_of, write_version
 from tests.engine.wire import Client, Wire, get, parse_answers, post
@@ -42,6 +43,28 @@ def test_a_damaged_row_is_never_served(wire: Wire, tmp_path: Path) -> None:
         assert b"BAE" not in answer.body
         assert told
     assert client.ask(get("/v1/row?k=BAD", method="HEAD"), "HEAD").status == 503
+
+
+@pytest.mark.parametrize("key", ["BAD", "B" * 600], ids=["key", "hashed key"])
+def test_a_row_whose_key_is_damaged_is_not_said_to_be_absent(wire: Wire, tmp_path: Path, key: str) -> None:
+    """FAULTS 10: a 404 for a row that is there is a wrong byte too."""
+    told: list[str] = []
+    path = write_version(tmp_path / "v", [("k", "string")], [((code,), {"k": code}) for code in ("A", key, "Z")])
+    wire.deploy(row=route_of(path, lambda _, reason: told.append(reason)))
+    client = wire.client()
+    assert client.ask(get(f"/v1/row?k={key}")).status == 200
+    content, stored = (path / ROWS_FILE).read_bytes(), bounded(encode(("string",), (key,)))
+    with (path / ROWS_FILE).open("r+b") as file:
+        file.seek(content.index(stored) + 1)
+        file.write(bytes([stored[1] ^ 8]))
+    asked = [get(f"/v1/row?k={key}"), get(f"/v1/row?k=%42{key[1:]}"), post("/v1/row", b'{"k":"%b"}' % key.encode())]
+    for request in [*asked, post("/v1/row", b'{"keys":["A","%b"]}' % key.encode())]:
+        told.clear()
+        assert client.ask(get("/v1/row?k=A")).status == 200  # which opens the fast way
+        answer = client.ask(request)
+        assert (answer.status, answer.code) == (503, "store_down")
+        assert told
+    assert client.ask(get("/v1/row?k=ZZ")).status == 404, "whose neighbours are whole"
 
 
 def test_an_error_of_lmdb_is_a_store_that_is_down(

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.route import Route, Unready
-from engine.server import SWEEP_MAX, Server
+from engine.server import COUNT_MAX, SWEEP_MAX, Server
 from engine.snapshot import open_snapshot
 from havok.errors import NoVersion
 from tests.engine.making import DATE, program_of, route_of, write_airports
@@ -220,17 +220,44 @@ def test_requests_are_counted_over_routes_that_come_and_go(airports: Wire, tmp_p
     client = airports.client()
     client.ask(JFK)
     client.ask(JFK)
-    assert airports.server.requests == 2
+    assert airports.server.count_requests() == 2
     old = airports.server.target("airport")
     assert isinstance(old, Route)
     directory, later = write_airports(tmp_path / "next"), write_airports(tmp_path / "later")
     same = Route(program_of(open_snapshot(directory)), DATE, histogram=old.histogram)
     airports.server.deploy({"airport": same})
-    assert airports.server.requests == 2
+    assert airports.server.count_requests() == 2
     airports.server.deploy({"airport": Unready("airport", NoVersion("gone"))})
-    assert airports.server.requests == 2
+    assert airports.server.count_requests() == 2
     airports.server.deploy({"airport": route_of(later)})
     client.ask(JFK)
-    assert airports.server.requests == 3
+    assert airports.server.count_requests() == 3
     old.program.close()
     same.program.close()
+
+
+def test_counting_many_routes_takes_turns(wire: Wire, airports_dir: Path) -> None:
+    """A report each 100 ms may not stop a worker of a thousand services for 7 ms."""
+    snapshot = open_snapshot(airports_dir)
+    routes = {}
+    for number in range(COUNT_MAX * 2 + 1):
+        snapshot.acquire()
+        routes[f"s{number}"] = Route(program_of(snapshot), DATE)
+    snapshot.release()
+    wire.server.deploy(routes)
+    assert wire.server.count_requests() == 0
+    for number, route in enumerate(routes.values()):
+        route.histogram.record(1000 * number)
+    counts = [wire.server.count_requests() for _ in range(6)]
+    assert counts == sorted(counts)
+    assert counts[-1] == len(routes)
+    assert max(after - before for before, after in itertools.pairwise([0, *counts])) <= COUNT_MAX
+    gone = dict.fromkeys(list(routes)[::2])
+    for route in routes.values():
+        route.histogram.record(1000)
+    wire.server.deploy(gone)
+    counts = [counts[-1], *(wire.server.count_requests() for _ in range(6))]
+    assert counts == sorted(counts), "what is gone stays counted, once"
+    assert counts[-1] == 2 * len(routes)
+    for name in gone:
+        routes[name].program.close()

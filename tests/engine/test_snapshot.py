@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import random
+import re
 import resource
 from pathlib import Path
 
@@ -12,9 +13,9 @@ import pytest
 
 from engine.snapshot import Snapshot, open_snapshot, verify_snapshot
 from havok.errors import DamagedVersion
-from havok.keys import encode
+from havok.keys import bounded, encode
 from havok.manifest import MANIFEST_FILE, ROWS_FILE, encode_manifest, read_manifest
-from tests.engine.making import AIRPORTS, write_airports
+from tests.engine.making import AIRPORTS, Row, write_airports, write_version
 
 
 @pytest.fixture
@@ -172,3 +173,51 @@ def test_out_of_descriptors_is_no_damage(directory: Path) -> None:
                 os.close(held.pop())
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     open_snapshot(directory).release()
+
+
+def keys_of(size: int) -> list[str]:
+    """2,000 keys, padded; over 510 bytes they are hashed."""
+    return [f"K{number:04d}".ljust(size, "-") for number in range(2000)]
+
+
+@pytest.mark.parametrize("size", [5, 600], ids=["keys", "hashed keys"])
+def test_a_damaged_key_is_met_by_whoever_misses_it(tmp_path: Path, size: int, dice: random.Random) -> None:
+    """Wherever the bit is, in a leaf or in a branch that leads to it."""
+    rows: list[Row] = [((key,), {"faa": key}) for key in keys_of(size)]
+    path = write_version(tmp_path / "v", [("faa", "string")], rows)
+    snapshot = open_snapshot(path)
+    keys = sorted(bounded(encode(("string",), (key,))) for key in keys_of(size))
+    content = (path / ROWS_FILE).read_bytes()
+    in_branches = [key for key in keys if content.count(key) > 1]
+    missed = 0
+    with (path / ROWS_FILE).open("r+b", buffering=0) as file:
+        for key in [*dice.sample(keys, 100), *dice.sample(in_branches, min(20, len(in_branches)))]:
+            for place in places(content, key):
+                at = place + dice.randrange(len(key))
+                os.pwrite(file.fileno(), bytes([content[at] ^ 1 << dice.randrange(8)]), at)
+                absent = [other for other in keys if snapshot.get(other) is None]
+                for other in absent:
+                    with pytest.raises(DamagedVersion):
+                        snapshot.check_gap(other)
+                missed += len(absent)
+                os.pwrite(file.fileno(), content[at : at + 1], at)
+    print(f"{missed} keys missed")
+    assert missed >= 120
+    snapshot.release()
+
+
+def places(content: bytes, key: bytes) -> list[int]:
+    return [match.start() for match in re.finditer(re.escape(key), content)]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 2000])
+def test_a_gap_between_good_entries_is_only_a_gap(tmp_path: Path, rows: int) -> None:
+    """Before the first, after the last, between any two; its size is what a row there would have."""
+    written: list[Row] = [((key,), {"faa": key}) for key in keys_of(5)[:rows]]
+    snapshot = open_snapshot(write_version(tmp_path / "v", [("faa", "string")], written))
+    one = len(b'{"faa":"K0000"}') + 4
+    for key, _ in written:
+        at_end = key == written[-1][0]
+        assert snapshot.check_gap(encode(("string",), (f"{key[0]}x",))) == (one // 2 if at_end else one)
+    assert snapshot.check_gap(b"\0") == snapshot.check_gap(b"\xff" * 511) == (one // 2 if rows else 0)
+    snapshot.release()

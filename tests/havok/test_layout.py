@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,17 @@ def test_a_long_data_dir_has_a_run_dir_of_its_own(tmp_path: Path) -> None:
     first, second = (tmp_path / (letter * 120) for letter in "ab")
     assert layout.run_dir(first) != layout.run_dir(second)
     assert layout.run_dir(first) == layout.run_dir(first)
+
+
+def test_a_run_dir_depends_on_nothing_but_the_data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command with another TMPDIR than the node's would look for its sockets elsewhere."""
+    data_dir = tmp_path / ("d" * 120)
+    before = layout.run_dir(data_dir)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # forget what was found before
+    assert tempfile.gettempdir() == str(tmp_path)
+    assert layout.run_dir(data_dir) == before
+    assert before.parent == Path("/tmp")
 
 
 def test_two_names_of_one_data_dir_have_one_run_dir(tmp_path: Path) -> None:
