@@ -81,7 +81,7 @@ class Supervisor:
         self.fleet.resize(self.settings.compartments)
         self._own(self._beat())
         self._own(self._watch())
-        self._loading = self._own(self._load_missing())
+        self._own(self._load_missing())
 
     @property
     def settings(self) -> Settings:
@@ -97,10 +97,6 @@ class Supervisor:
                 return True
             await asyncio.sleep(0.01)
         return False
-
-    async def until_loaded(self) -> None:
-        """Returns when the datasets that had no version at the start were loaded, or failed."""
-        await asyncio.wait([self._loading])
 
     def stop(self) -> None:
         """SIGTERM or Ctrl-C: `run` returns when everything has drained."""
