@@ -256,9 +256,9 @@ class Deployer:
                 targets[name] = target
                 self._served[name] = wanted
                 self._plan_faults.pop(name, None)
-        for name in [name for name in self._served if name not in self._wanted.deployments]:
+        for name in {target.service for target in self._server.table.values()} - self._wanted.deployments.keys():
             targets[name] = None
-            del self._served[name]
+            self._served.pop(name, None)
             self._compiled.pop(name, None)
             self._plan_faults.pop(name, None)
         stages = {stage.id for stage in self._wanted.stages}
@@ -295,6 +295,7 @@ class Deployer:
             reason = next((self._broken[pair] for pair in wanted.versions if pair in self._broken), None)
             waiting = NoVersion(f"service {name} is starting", retry_after_s=1)
             self._server.deploy({name: Unready(name, StoreDown(reason) if reason else waiting)})
+            self._served.pop(name, None)  # it is made from no deployment
         return None
 
     async def close(self) -> None:

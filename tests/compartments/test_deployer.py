@@ -155,6 +155,24 @@ def test_a_service_that_leaves_is_removed_and_closed(bench: Bench) -> None:
     bench.drive.until(lambda: not bench.mapped(one))
 
 
+def test_a_service_that_leaves_before_it_was_open_is_removed(bench: Bench) -> None:
+    bench.serve(bench.build(1))
+    assert isinstance(bench.server.target("a"), Unready)
+    bench.tell({}, drop=(deploy_key("a"),))
+    assert bench.server.target("a") is None, "404, not 503 for ever"
+
+
+def test_a_service_that_moves_here_and_back_before_it_was_open_is_elsewhere(bench: Bench) -> None:
+    away = bench.made("b", bench.build(1))
+    bench.tell({deploy_key("b"): away})
+    bench.tell({deploy_key("b"): msgspec.structs.replace(away, compartment="one")})
+    assert isinstance(bench.server.target("b"), Unready)
+    assert not bench.deployer.settled
+    bench.tell({deploy_key("b"): away})
+    assert isinstance(bench.server.target("b"), Elsewhere)
+    assert bench.deployer.settled
+
+
 def test_a_service_without_a_version_says_so(bench: Bench) -> None:
     bench.tell({deploy_key("a"): deployment(SETTINGS, "a", None)})
     assert bench.deployer.settled
