@@ -80,6 +80,22 @@ def test_staged_then_published_is_one_flip_without_opening(bench: Bench) -> None
     assert bench.deployer.staged == ()
 
 
+def test_a_stage_that_is_served_already_is_ready_and_holds_nothing_more(bench: Bench) -> None:
+    """Whoever published it first, who staged it must not wait for ever."""
+    one, two = bench.build(1), bench.build(2)
+    bench.serve(one)
+    bench.settle()
+    bench.tell({stage_key("(settings)"): Stage("s1", (bench.made("a", two),))})
+    bench.drive.until(lambda: bench.deployer.staged == ("s1",))
+    bench.serve(two, standby=one)
+    assert bench.deployer.staged == ("s1",)
+    bench.tell({})
+    assert bench.deployer._prepared == {}, "nothing is compiled for what is served"
+    bench.serve(one, standby=two)
+    assert bench.deployer.staged == ("s1",), "it can be flipped to again"
+    assert len(bench.deployer._prepared) == 1
+
+
 def test_a_stage_given_up_is_closed(bench: Bench) -> None:
     one, two = bench.build(1), bench.build(2)
     bench.serve(one)
