@@ -52,6 +52,12 @@ def listen(where: str, key: str) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+    except (socket.gaierror, UnicodeError):  # a name that cannot be one is a UnicodeError
+        listener.close()
+        raise NodeError(
+            f"cannot listen on {where} (node.{key}): {host} cannot be found; "
+            f"set an address of this machine, as 127.0.0.1, or 0.0.0.0 for all of them, in havok.toml"
+        ) from None
     except OSError as error:
         listener.close()
         raise NodeError(

@@ -103,21 +103,21 @@ class Deployer:
 
     @property
     def staged(self) -> tuple[str, ...]:
-        """Ids of stages whose programs are all compiled and whose versions are open."""
+        """Ids of stages whose programs are all compiled, or served already, and whose versions are open."""
         return tuple(
             stage.id
             for stage in self._wanted.stages
             if all(pair in self._open for pair in self._stage_versions(stage))
-            and all(deployment in self._prepared for deployment in self._mine(stage))
+            and all(item in self._prepared or self._is_served(item) for item in self._mine(stage))
         )
 
     @property
     def settled(self) -> bool:
         """Everything wanted is served, or known to be faulty."""
-        return all(
-            self._served.get(name) == wanted or self._is_faulty(wanted)
-            for name, wanted in self._wanted.deployments.items()
-        )
+        return all(self._is_served(wanted) or self._is_faulty(wanted) for wanted in self._wanted.deployments.values())
+
+    def _is_served(self, deployment: Deployment) -> bool:
+        return self._served.get(deployment.service) == deployment
 
     # -- following -------------------------------------------------------------------
 
@@ -135,8 +135,8 @@ class Deployer:
         for pair in keep:
             if pair not in self._open and pair not in self._opening and pair not in self._broken:
                 self._opening[pair] = self._server.loop.create_task(self._open_version(pair))
-        self._prepare_stages()
         self._flip()
+        self._prepare_stages()
         keep |= self._in_routes()
         for pair in [pair for pair in self._open if pair not in keep]:
             self._open.pop(pair).release()
@@ -206,13 +206,13 @@ class Deployer:
         return {pair for deployment in self._mine(stage) for pair in deployment.versions}
 
     def _prepare_stages(self) -> None:
-        staged = {item for stage in self._wanted.stages for item in self._mine(stage)}
-        wanted = self._wanted.deployments
-        for item in [item for item in self._prepared if item not in staged and wanted.get(item.service) != item]:
-            self._prepared.pop(item).close()
+        """What is to be had ready and is not served; other programs made for a stage are closed."""
+        wanted = {item for stage in self._wanted.stages for item in self._mine(stage) if not self._is_served(item)}
+        for deployment in [item for item in self._prepared if item not in wanted]:
+            self._prepared.pop(deployment).close()
         for stage in self._wanted.stages:
-            for deployment in self._mine(stage):
-                if deployment not in self._prepared and deployment.plan is not None and self._is_open(deployment):
+            for deployment in wanted.intersection(self._mine(stage)) - self._prepared.keys():
+                if deployment.plan is not None and self._is_open(deployment):
                     program = self._compile(deployment, stage.id)
                     if program is not None:
                         self._prepared[deployment] = program
@@ -248,7 +248,7 @@ class Deployer:
         """Makes every target that can be made, then puts them in place together."""
         targets: dict[str, Target | None] = {}
         for name, wanted in self._wanted.deployments.items():
-            if self._served.get(name) == wanted:
+            if self._is_served(wanted):
                 self._plan_faults.pop(name, None)  # of a successor that was taken back
                 continue
             target = self._target(name, wanted)
@@ -256,9 +256,9 @@ class Deployer:
                 targets[name] = target
                 self._served[name] = wanted
                 self._plan_faults.pop(name, None)
-        for name in [name for name in self._served if name not in self._wanted.deployments]:
+        for name in {target.service for target in self._server.table.values()} - self._wanted.deployments.keys():
             targets[name] = None
-            del self._served[name]
+            self._served.pop(name, None)
             self._compiled.pop(name, None)
             self._plan_faults.pop(name, None)
         stages = {stage.id for stage in self._wanted.stages}
@@ -295,6 +295,7 @@ class Deployer:
             reason = next((self._broken[pair] for pair in wanted.versions if pair in self._broken), None)
             waiting = NoVersion(f"service {name} is starting", retry_after_s=1)
             self._server.deploy({name: Unready(name, StoreDown(reason) if reason else waiting)})
+            self._served.pop(name, None)  # it is made from no deployment
         return None
 
     async def close(self) -> None:

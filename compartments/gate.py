@@ -50,6 +50,7 @@ class Gate:
         self._accepted = 0
         self._follower = Follower(self._loop, settings.data_path, settings.process, self._on_change, self._report)
         self._sweeper = self._loop.call_later(settings.line_s / 5, self._sweep)
+        self._loop.call_later(settings.alone_s, self._begin_accepting)
 
     def run(self) -> None:
         """Until drained."""
@@ -70,8 +71,13 @@ class Gate:
     def _on_change(self, entries: dict[str, bytes]) -> None:
         self._peers.follow(entries)
         self._outbox.keep(self._peers.paths)
-        if self._peers.paths and not self._accepting and not self._draining:
-            self._accepting = True  # from the first worker on; until then the backlog holds them
+        if self._peers.paths:
+            self._begin_accepting()
+
+    def _begin_accepting(self) -> None:
+        """From the first worker on, or when none has come for long; until then the backlog holds them."""
+        if not self._accepting and not self._draining:
+            self._accepting = True
             self._reactor.add(self._listener.fileno(), self._accept)
 
     def _report(self, epoch: int, seq: int) -> Report:

@@ -1,10 +1,11 @@
 """Which workers take connections, by compartment and by service.
 
-Rule: turns are taken (round robin) among the workers the supervisor lists; one that cannot
-be reached is passed over.
+Rule: turns are taken (round robin) among the workers the supervisor lists, in each compartment
+by itself; one that cannot be reached is passed over.
 """
 
 import socket
+from collections import Counter
 from collections.abc import Mapping
 
 import msgspec
@@ -26,7 +27,7 @@ class Peers:
         self._entries = Entries(peers=_decode_paths, deploy=_decode_owner)
         self._by_compartment: dict[str, list[str]] = {}
         self._owners: dict[str, str] = {}
-        self._turn = 0
+        self._turns: Counter[str | None] = Counter()  # None: of what has no owner
 
     def follow(self, entries: Mapping[str, bytes]) -> None:
         if self._entries.follow(entries):
@@ -45,7 +46,7 @@ class Peers:
             paths = [path for paths in self._by_compartment.values() for path in paths]
         else:
             paths = self._by_compartment.get(compartment, [])
-        self._turn += 1
-        return any(
-            outbox.send(paths[(self._turn + offset) % len(paths)], connection, received) for offset in range(len(paths))
-        )
+        if not paths:
+            return False
+        turn = self._turns[compartment] = (self._turns[compartment] + 1) % len(paths)
+        return any(outbox.send(path, connection, received) for path in (*paths[turn:], *paths[:turn]))

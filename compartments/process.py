@@ -29,6 +29,7 @@ class GateSettings(msgspec.Struct, frozen=True):
     listener_fd: int  # inherited; the supervisor holds it too
     drain_s: float
     line_s: float = 5.0  # a connection's first line arrives within; the head's deadline, see engine.connection
+    alone_s: float = 5.0  # a start with its workers takes 1 s; after as long without any, callers are told so
 
     @property
     def data_path(self) -> Path:

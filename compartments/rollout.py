@@ -7,7 +7,7 @@ requests everywhere. Nothing that fails on the way has touched what is served.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 STAGE_S_MAX = 600.0  # a snapshot of 100 GB is hashed in less
 FLIP_S_MAX = 10.0  # opening was done before; what takes longer is reported
+RESTAGES_MAX = 5  # of new settings, each time for a version that went live while the last were staged
 _encode = msgspec.msgpack.encode
 
 
@@ -58,7 +59,7 @@ class Rollout:
 
     @property
     def live(self) -> dict[str, Manifest]:
-        return {name: choice.manifest for name, choice in self.choices.items() if choice.manifest is not None}
+        return _manifests(self.choices)
 
     def wanted(self) -> dict[str, Deployment]:
         return deployments(self.settings, self.live)
@@ -66,8 +67,11 @@ class Rollout:
     def look(self, datasets: Iterable[str]) -> None:
         """Reads pointers and manifests again."""
         for name in datasets:
-            self.choices[name] = choose(self._data_dir, name, self._damaged.get(name, {}))
+            self.choices[name] = self._choose(name)
         self.choices = {name: choice for name, choice in self.choices.items() if name in self.settings.datasets}
+
+    def _choose(self, dataset: str) -> Choice:
+        return choose(self._data_dir, dataset, self._damaged.get(dataset, {}))
 
     def publish(self) -> None:
         """Makes the facts what settings and live versions ask for, in one bulletin."""
@@ -188,25 +192,37 @@ class Rollout:
     async def apply(self, settings: Settings) -> None:
         """New settings: what changes is compiled aside, then everything flips at once.
 
-        A plan that fails leaves its old one standing; status says so.
+        Until then they are nobody else's: what is published meanwhile follows the old ones. A
+        plan that fails leaves its old one standing; status says so.
         """
-        self.settings = settings
-        self.look(settings.datasets)
-        old = {key: value for key, value in self._ledger.state().entries.items() if key.startswith("deploy/")}
-        changed = tuple(
-            item
-            for name, item in self.wanted().items()
-            if item.plan is not None and old.get(deploy_key(name)) != _encode(item)
-        )
-        if changed and old:
+        staged: set[Deployment] = set()
+        for _ in range(RESTAGES_MAX):
+            changed = self._changed_by(settings)
+            if staged.issuperset(changed):
+                break
             try:
                 await self._stage("(settings)", "settings", changed)
             except NodeError as error:
                 log.warning("%s", error.detail)
+            staged = set(changed)
+        self.settings = settings
+        self.look(settings.datasets)
         self.publish()
         self.unstage("(settings)")
         if not await self._until(self._all_followed, FLIP_S_MAX):
             log.warning("not every process follows yet; see: havok status")
+
+    def _changed_by(self, settings: Settings) -> tuple[Deployment, ...]:
+        """Plans that are another or elsewhere under these settings; none while nothing is deployed at all."""
+        old = {key: value for key, value in self._ledger.state().entries.items() if key.startswith("deploy/")}
+        if not old:
+            return ()
+        wanted = deployments(settings, _manifests({name: self._choose(name) for name in settings.datasets}))
+        return tuple(
+            item
+            for name, item in wanted.items()
+            if item.plan is not None and old.get(deploy_key(name)) != _encode(item)
+        )
 
     # -- hearing back ----------------------------------------------------------------
 
@@ -248,3 +264,7 @@ class Rollout:
         if said:
             self.publish()
         return said
+
+
+def _manifests(choices: Mapping[str, Choice]) -> dict[str, Manifest]:
+    return {name: choice.manifest for name, choice in choices.items() if choice.manifest is not None}

@@ -7,7 +7,8 @@ by the same code as the file's.
 import os
 import sqlite3
 import tomllib
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,28 +31,48 @@ def parse(document: str) -> dict[str, Any]:
 
 
 class StoredServices:
+    """Every use raises NodeError when the file is no database or cannot be read or written."""
+
     def __init__(self, data_dir: Path) -> None:
         self._path = control_db(data_dir)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # nobody else's to read
-        with closing(sqlite3.connect(self._path)) as database, database:
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # nobody else's to read
+        except OSError as error:
+            raise self._refusal(error.strerror) from None
+        with self._open() as database:
             database.execute("PRAGMA journal_mode=WAL")
             database.execute(_SCHEMA)
 
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """One transaction."""
+        try:
+            with closing(sqlite3.connect(self._path)) as database, database:
+                yield database
+        except sqlite3.Error as error:
+            raise self._refusal(error) from None
+
+    def _refusal(self, reason: object) -> NodeError:
+        return NodeError(
+            f"{self._path}: {reason}; the services added at run time are kept in it: mend or restore it, "
+            f"or move it away and add them again"
+        )
+
     def read(self) -> dict[str, Any]:
         """Name → its table."""
-        with closing(sqlite3.connect(self._path)) as database:
+        with self._open() as database:
             rows = database.execute("SELECT name, document FROM services ORDER BY name").fetchall()
         return {name: tomllib.loads(document)["services"][name] for name, document in rows}
 
     def add(self, document: str) -> None:
         """Each service of the document, replacing one of the same name."""
         names = list(parse(document))
-        with closing(sqlite3.connect(self._path)) as database, database:
+        with self._open() as database:
             database.executemany(
                 "INSERT OR REPLACE INTO services VALUES (?, ?, datetime('now'))", [(name, document) for name in names]
             )
 
     def remove(self, name: str) -> bool:
         """False when it was not stored here."""
-        with closing(sqlite3.connect(self._path)) as database, database:
+        with self._open() as database:
             return database.execute("DELETE FROM services WHERE name = ?", (name,)).rowcount > 0

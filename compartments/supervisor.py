@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 import msgspec
+import psutil
 import zmq
 
 from compartments.bus import Wire
@@ -53,6 +54,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended = asyncio.Event()
         self._peers: dict[str, list[str]] = {}
+        self._stagers: dict[str, psutil.Process | None] = {}  # dataset → who staged it last; None: gone already
 
     # -- life ------------------------------------------------------------------------
 
@@ -81,7 +83,7 @@ class Supervisor:
         self.fleet.resize(self.settings.compartments)
         self._own(self._beat())
         self._own(self._watch())
-        self._loading = self._own(self._load_missing())
+        self._own(self._load_missing())
 
     @property
     def settings(self) -> Settings:
@@ -97,10 +99,6 @@ class Supervisor:
                 return True
             await asyncio.sleep(0.01)
         return False
-
-    async def until_loaded(self) -> None:
-        """Returns when the datasets that had no version at the start were loaded, or failed."""
-        await asyncio.wait([self._loading])
 
     def stop(self) -> None:
         """SIGTERM or Ctrl-C: `run` returns when everything has drained."""
@@ -233,8 +231,8 @@ class Supervisor:
                 if faults:
                     raise NodeError("; ".join(faults))
                 return None
-            case messages.StageRequest(dataset=dataset, version=version):
-                return {"workers": await self.rollout.stage(dataset, version)}
+            case messages.StageRequest(dataset=dataset, version=version, pid=pid):
+                return {"workers": await self._stage(dataset, version, pid)}
             case messages.UnstageRequest(dataset=dataset):
                 return self.rollout.unstage(dataset)
             case messages.ActivateRequest(dataset=dataset):
@@ -246,6 +244,13 @@ class Supervisor:
                 return await self._add_services(document)
             case messages.RemoveServiceRequest(name=name):
                 return await self._remove_service(name)
+
+    async def _stage(self, dataset: str, version: str, pid: int) -> int:
+        self._stagers.pop(dataset, None)
+        stager = _process(pid)
+        workers = await self.rollout.stage(dataset, version)
+        self._stagers[dataset] = stager
+        return workers
 
     async def _add_services(self, document: str) -> dict[str, Any]:
         """Checked and compiled first; stored and served only when all of them are right."""
@@ -270,7 +275,7 @@ class Supervisor:
     # -- data ------------------------------------------------------------------------
 
     async def _watch(self) -> None:
-        """Notices pointers that moved without an announcement, as a killed command leaves them."""
+        """Notices what a killed command leaves: pointers that moved without an announcement, and stages."""
         while True:
             await asyncio.sleep(WATCH_S)
             for name, choice in list(self.rollout.choices.items()):
@@ -280,6 +285,9 @@ class Supervisor:
                         await self.rollout.activate(name)
                 except (HavokError, OSError, ValueError) as error:  # a pointer that is no text is a ValueError
                     log.error("dataset %s: %s", name, error)
+            for name in [name for name, stager in self._stagers.items() if not _is_there(stager)]:
+                del self._stagers[name]
+                self.rollout.unstage(name)  # nothing, when it was activated
 
     async def _load_missing(self) -> None:
         """Datasets with a source and no version are loaded, one after another."""
@@ -315,3 +323,18 @@ class Supervisor:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("a task of the supervisor failed", exc_info=task.exception())
+
+
+def _process(pid: int) -> psutil.Process | None:
+    try:
+        return psutil.Process(pid)
+    except psutil.Error:
+        return None
+
+
+def _is_there(process: psutil.Process | None) -> bool:
+    """Whether it still runs: it, and not another one of the same number."""
+    try:
+        return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

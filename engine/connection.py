@@ -34,6 +34,7 @@ BODY_RECV_BYTES = 64 * 1024
 PIPELINE_MAX = 64  # requests in hand at once: answers are then written before reading on
 PENDING_BYTES_MAX = 256 * 1024  # unsent answers; then serving stops until the peer reads
 PROGRESS_BYTES = 64 * 1024  # a slow reader that takes as much gets a new deadline
+HELD_NS_MAX = 1_000_000_000  # while nobody takes the connection: a worker that was restarted is back by then
 
 IDLE, HEAD, BODY, BLOCKED, PAUSED, LINGER = range(6)
 # Seconds in each phase. 60 s idle is nginx's order of magnitude; an honest head or answer
@@ -195,7 +196,7 @@ class Connection:
                     if type(target) is Elsewhere:
                         if not self._flush():
                             return
-                        if self.server.hand_over(self, target.compartment):
+                        if self.server.hand_over(self, target.compartment) or self._hold():
                             return
                         raise self.server.unreachable(target)
                     self._begin(head)
@@ -298,7 +299,7 @@ class Connection:
         if self.closing:
             self._finish()
         elif busy and self.buffer:  # others first; until then nothing more is read
-            self._wait(PAUSED, self._pause, NOTHING)
+            self._wait(PAUSED, self.close, NOTHING)  # an error or hang-up is reported all the same
             self.server.soon(self.advance)
         elif self._body is not None:
             self._wait(BODY, self.on_body_readable)
@@ -315,8 +316,14 @@ class Connection:
                 self.reactor.change(self.fd, callback, events)
             self.phase = phase
 
-    def _pause(self) -> None:
-        """Only an error or hang-up is reported while paused; the next read meets it."""
+    def _hold(self) -> bool:
+        """Nobody takes the connection now: it is tried again soon; False when that was done for long enough."""
+        if self.phase == PAUSED and self.reactor.now_ns - self.since_ns > HELD_NS_MAX:
+            return False
+        if not self.server.try_again(self):
+            return False
+        self._wait(PAUSED, self.close, NOTHING)
+        return True
 
     def _block(self, rest: memoryview) -> None:
         """The peer does not read: neither do we, until it does."""
@@ -378,18 +385,9 @@ class Connection:
     def idle(self) -> bool:
         return self.phase == IDLE or (self.phase == HEAD and not self.buffer)
 
-    def detach(self) -> tuple[socket.socket, bytes]:
-        """Gives the connection away between two requests: its socket and the bytes read."""
+    @property
+    def parcel(self) -> tuple[socket.socket, bytes]:
+        """Between two requests, what another process needs to serve on: the socket and the bytes read."""
         assert not self.pending, "answers come before the hand-over"
         assert self._head is None
-        self.closed = True
-        self.reactor.remove(self.fd)
-        self.server.connections.discard(self)
         return self.sock, self.buffer
-
-    def reattach(self) -> None:
-        """Nobody took it: serve on."""
-        self.closed = False
-        self.reactor.add(self.fd, self.on_readable)
-        self.phase = HEAD
-        self.server.connections.add(self)

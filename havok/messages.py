@@ -5,6 +5,9 @@ entries (key → msgpack): `Bulletin` changes some of them, all at once; `State`
 them. Numbers grow by one from `State.seq`; a hole means a lost message and a `Resync`.
 """
 
+import os
+from typing import Annotated
+
 import msgspec
 
 
@@ -71,10 +74,14 @@ class AcceptRequest(msgspec.Struct, frozen=True, tag=True):
 
 
 class StageRequest(msgspec.Struct, frozen=True, tag=True):
-    """Workers open, verify and warm a placed version aside. Reply data: workers."""
+    """Workers open, verify and warm a placed version aside. Reply data: workers.
+
+    What is staged is dropped when the process that asked, the load, ends without activating it.
+    """
 
     dataset: str
     version: str
+    pid: Annotated[int, msgspec.Meta(gt=0, le=4_194_304)] = msgspec.field(default_factory=os.getpid)  # le: Linux's most
 
 
 class ActivateRequest(msgspec.Struct, frozen=True, tag=True):

@@ -73,12 +73,12 @@ class Porch:
             assert isinstance(message, Report)
             self.reports.append(message)
 
-    def start(self, *, line_s: float = 5.0, drain_s: float = 3.0, workers: bool = True) -> None:
+    def start(self, *, line_s: float = 5.0, drain_s: float = 3.0, alone_s: float = 5.0, workers: bool = True) -> None:
         if workers:
             self.tell({peers_key(name): [box.path] for name, box in self.mailboxes.items()})
         self.tell({deploy_key("a"): Deployment("a", "one", 1), deploy_key("b"): Deployment("b", "two", 1)})
         fd = self.listener.fileno()
-        settings = GateSettings("gate-1", str(self.path), fd, drain_s, line_s)
+        settings = GateSettings("gate-1", str(self.path), fd, drain_s, line_s, alone_s)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "compartments.gate", msgspec.json.encode(settings)],
             pass_fds=[fd], stdin=subprocess.DEVNULL,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from compartments.claim import listen
+from havok.errors import NodeError
 from havok.layout import SOCKET_PATH_BYTES_MAX, run_dir
 from tests.compartments.node import Node
 
@@ -34,6 +36,12 @@ def test_a_taken_port_is_refused_by_its_key(node: Node) -> None:
         words = refusal(node)
     assert f"cannot listen on 127.0.0.1:{node.port} (node.listen): Address already in use" in words
     node.start()
+
+
+@pytest.mark.parametrize("host", ["nosuchhost.invalid", "no..host"])
+def test_a_host_that_is_not_known_is_refused_by_its_key(host: str) -> None:
+    with pytest.raises(NodeError, match=r"\(node\.admin\): \S+ cannot be found; .* 127\.0\.0\.1"):
+        listen(f"{host}:18380", "admin")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs two users")

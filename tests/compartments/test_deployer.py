@@ -80,6 +80,22 @@ def test_staged_then_published_is_one_flip_without_opening(bench: Bench) -> None
     assert bench.deployer.staged == ()
 
 
+def test_a_stage_that_is_served_already_is_ready_and_holds_nothing_more(bench: Bench) -> None:
+    """Whoever published it first, who staged it must not wait for ever."""
+    one, two = bench.build(1), bench.build(2)
+    bench.serve(one)
+    bench.settle()
+    bench.tell({stage_key("(settings)"): Stage("s1", (bench.made("a", two),))})
+    bench.drive.until(lambda: bench.deployer.staged == ("s1",))
+    bench.serve(two, standby=one)
+    assert bench.deployer.staged == ("s1",)
+    bench.tell({})
+    assert bench.deployer._prepared == {}, "nothing is compiled for what is served"
+    bench.serve(one, standby=two)
+    assert bench.deployer.staged == ("s1",), "it can be flipped to again"
+    assert len(bench.deployer._prepared) == 1
+
+
 def test_a_stage_given_up_is_closed(bench: Bench) -> None:
     one, two = bench.build(1), bench.build(2)
     bench.serve(one)
@@ -153,6 +169,24 @@ def test_a_service_that_leaves_is_removed_and_closed(bench: Bench) -> None:
     assert bench.server.target("a") is None
     assert bench.server.target("b") is None
     bench.drive.until(lambda: not bench.mapped(one))
+
+
+def test_a_service_that_leaves_before_it_was_open_is_removed(bench: Bench) -> None:
+    bench.serve(bench.build(1))
+    assert isinstance(bench.server.target("a"), Unready)
+    bench.tell({}, drop=(deploy_key("a"),))
+    assert bench.server.target("a") is None, "404, not 503 for ever"
+
+
+def test_a_service_that_moves_here_and_back_before_it_was_open_is_elsewhere(bench: Bench) -> None:
+    away = bench.made("b", bench.build(1))
+    bench.tell({deploy_key("b"): away})
+    bench.tell({deploy_key("b"): msgspec.structs.replace(away, compartment="one")})
+    assert isinstance(bench.server.target("b"), Unready)
+    assert not bench.deployer.settled
+    bench.tell({deploy_key("b"): away})
+    assert isinstance(bench.server.target("b"), Elsewhere)
+    assert bench.deployer.settled
 
 
 def test_a_service_without_a_version_says_so(bench: Bench) -> None:

@@ -137,6 +137,26 @@ def test_before_the_first_worker_connections_wait_in_the_queue(porch: Porch) -> 
         sock.close()
 
 
+def test_without_any_worker_it_accepts_after_a_while_and_says_so(porch: Porch) -> None:
+    """As on a node without a compartment: a check of its health is answered, not left in the queue."""
+    porch.start(workers=False, alone_s=0.3)
+    with porch.client() as client:
+        client.send(b"GET /healthz HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert client.answer().status == 503
+    porch.until(lambda: porch.reports[-1].ready)
+    porch.tell({peers_key("one"): [porch.mailboxes["one"].path]})
+    with porch.client() as client:
+        client.send(b"GET /healthz HTTP/1.1\r\n")
+        porch.mailboxes["one"].take()[0].close()
+    porch.signal(signal.SIGTERM)
+    assert process_of(porch).wait(5) == 0
+
+
+def test_a_normal_start_is_shorter_than_its_patience() -> None:
+    """Interpreter, imports, a state from the supervisor: who connects meanwhile waits in the queue, unrefused."""
+    assert 3 <= GateSettings("", "", 0, 1).alone_s <= 10
+
+
 def test_a_full_queue_holds_nobody_up_and_loses_nobody(porch: Porch) -> None:
     """The worker takes nothing for a while; the other compartment does not notice."""
     porch.start()

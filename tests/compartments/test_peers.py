@@ -50,6 +50,19 @@ def test_turns_are_taken(sock: socket.socket) -> None:
     assert Counter(outbox.asked) == {"/1": 100, "/2": 100, "/3": 100}
 
 
+def test_each_compartment_takes_its_own_turns(sock: socket.socket) -> None:
+    """Connections often come for two compartments alternately: with one turn for all, every second worker starves."""
+    peers, outbox = Peers(), Recorder()
+    peers.follow({peers_key("one"): encode(["/1", "/2"]), peers_key("two"): encode(["/3", "/4"])})
+    for name in ("one", "two") * 50:
+        assert peers.send(outbox, name, sock, b"")
+    assert Counter(outbox.asked) == {"/1": 25, "/2": 25, "/3": 25, "/4": 25}
+    outbox.asked.clear()
+    for name in ("one", None) * 40:
+        assert peers.send(outbox, name, sock, b"")
+    assert Counter(outbox.asked) == {"/1": 30, "/2": 30, "/3": 10, "/4": 10}, "those of nobody have theirs as well"
+
+
 def test_who_cannot_be_reached_is_passed_over(sock: socket.socket) -> None:
     peers, outbox = Peers(), Recorder()
     peers.follow(FACTS)

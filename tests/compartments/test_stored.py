@@ -48,3 +48,26 @@ def test_it_is_its_users_alone(tmp_path: Path) -> None:
 def test_other_documents_are_refused(document: str, part: str) -> None:
     with pytest.raises(NodeError, match=part):
         parse(document)
+
+
+def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "control.db"
+    file.write_text("garbage-garbage\n")
+    with pytest.raises(NodeError, match=r"file is not a database.*move it away") as refused:
+        StoredServices(tmp_path)
+    assert str(file) in refused.value.detail
+
+
+def test_a_database_spoiled_meanwhile_is_refused_in_every_use(tmp_path: Path) -> None:
+    stored = StoredServices(tmp_path)
+    stored.add(A)
+    (tmp_path / "control.db").write_bytes(b"garbage-garbage\n" * 1000)
+    for use in (stored.read, lambda: stored.add(B), lambda: stored.remove("a")):
+        with pytest.raises(NodeError, match=r"control\.db"):
+            use()
+
+
+def test_a_file_that_cannot_be_opened_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "control.db").mkdir()
+    with pytest.raises(NodeError, match=r"control\.db: Is a directory"):
+        StoredServices(tmp_path)

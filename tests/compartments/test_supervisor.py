@@ -3,6 +3,8 @@
 import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from time import monotonic
@@ -14,7 +16,7 @@ from havok import messages
 from havok.layout import control_socket
 from tests.compartments.client import Answer, Load, request, whole
 from tests.compartments.deadline import until
-from tests.compartments.node import Node, descriptors, service
+from tests.compartments.node import ROOT, Node, descriptors, maps, service
 
 
 def reload(node: Node) -> None:
@@ -196,6 +198,41 @@ def test_idle_connections_survive_the_end_of_their_compartment(node: Node) -> No
         reload(node)
         until(lambda: not Path(f"/proc/{pid}").exists())
         assert client.get("b").compartment == "one"
+
+
+# -- a command that was killed ---------------------------------------------------------------
+
+STAGING = """
+import sys
+from pathlib import Path
+from console.node import Node
+from havok.messages import StageRequest
+node = Node(Path(sys.argv[1]))
+node.request(StageRequest("things", sys.argv[2]))
+print("staged", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_what_a_killed_load_had_staged_is_closed(node: Node) -> None:
+    """Else a version that nobody can activate stays mapped, and on the disk, for ever."""
+    node.datasets["others"] = {"key": ["id"]}
+    node.load(1)
+    node.load(1, "others")
+    node.start()
+    two = node.load(2, point=False)
+    command = [sys.executable, "-c", STAGING, str(node.data_dir), two]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as loader:
+        assert loader.stdout is not None
+        assert loader.stdout.readline() == b"staged\n"
+        for number in (2, 3):  # whoever is alive keeps it, however often the watch looks
+            others = node.load(number, "others")
+            until(lambda others=others: node.status()["datasets"]["others"]["live"] == others)  # type: ignore[misc]
+        pids = node.worker_pids()
+        assert all(maps(pid, two) for pid in pids)
+        loader.kill()
+    until(lambda: not any(maps(pid, two) for pid in pids), 5)
+    assert node.is_serving()
 
 
 # -- rubbish on the control socket --------------------------------------------------------

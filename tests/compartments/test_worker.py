@@ -6,7 +6,7 @@ from time import monotonic
 
 import psutil
 
-from tests.compartments.client import Client
+from tests.compartments.client import Client, request
 from tests.compartments.deadline import until
 from tests.compartments.node import Node, send_signal
 
@@ -40,6 +40,35 @@ def test_a_worker_told_to_end_by_somebody_else_fails_nobody(node: Node) -> None:
     for thread in threads:
         thread.join()
     assert failed == []
+
+
+def test_a_connection_waits_for_the_only_worker_of_another_compartment(node: Node) -> None:
+    """It was killed and is back within the second: nobody is refused, and no connection is lost."""
+    node.load(1)
+    node.start()
+    with node.client() as client:
+        assert client.get("a").status == 200
+        (pid,) = node.worker_pids("two")
+        send_signal(pid, signal.SIGKILL)
+        until(lambda: pid not in node.worker_pids("two"))
+        started = monotonic()
+        answer = client.get("b")
+        print(f"answered {monotonic() - started:.2f} s after its worker was seen to be gone")
+        assert (answer.status, answer.compartment) == (200, "two")
+        assert client.get("a").compartment == "one"
+
+
+def test_a_node_ends_though_a_connection_waits_for_a_worker(node: Node) -> None:
+    node.load(1)
+    node.start()
+    with node.client() as client:
+        assert client.get("a").status == 200
+        (pid,) = node.worker_pids("two")
+        send_signal(pid, signal.SIGKILL)
+        until(lambda: pid not in node.worker_pids("two"))
+        client.send(request("b"))
+        assert node.stop(node.node["drain_s"] + 2) == 0
+        assert client.answer().headers["connection"] == "close"
 
 
 def test_an_orphan_ends_when_told_to(node: Node) -> None:

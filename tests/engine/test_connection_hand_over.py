@@ -7,11 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.connection import (
-    BLOCKED,
-)
+from engine.connection import BLOCKED, HELD_NS_MAX, IDLE, PAUSED
 from tests.engine.making import Row, route_of, write_airports, write_version
 from tests.engine.wire import (
+    Client,
     Wire,
     chunked,
     elsewhere,
@@ -101,21 +100,96 @@ def test_one_handed_over_is_served_on(two: Wire, taker: Taker, airports_dir: Pat
     other.close()
 
 
-@pytest.mark.parametrize("before", [b"", JFK * 2])
-def test_when_nobody_takes_it_the_client_is_told(airports_dir: Path, before: bytes) -> None:
+# -- when nobody takes it ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def held(two: Wire, taker: Taker) -> Client:
+    """A connection that was served, and that now waits for somebody to take it."""
+    taker.takes = False
+    client = two.client()
+    assert len(client.talk(JFK * 2 + PLANE + JFK)) == 2
+    assert client.connection.phase == PAUSED
+    return client
+
+
+def wait_longer(client: Client) -> None:
+    """As if it had waited for as long as it may."""
+    client.connection.since_ns -= HELD_NS_MAX
+
+
+def test_whoever_comes_back_in_time_takes_it(two: Wire, taker: Taker, held: Client) -> None:
+    taker.takes = True
+    two.turn_until(lambda: bool(taker.taken))
+    assert taker.one() == (PLANE + JFK, "travel-low")
+    assert held.connection not in two.server.connections
+    held.pump()
+    assert held.ended, "no copy of the socket is kept here"
+
+
+def test_when_nobody_comes_the_client_is_told(two: Wire, held: Client) -> None:
+    before = held.received
+    wait_longer(held)
+    two.turn_until(lambda: bool(held.read()))
+    held.pump()
+    (answer,) = parse_answers(held.received[len(before) :])
+    assert (answer.status, answer.code, answer.closes) == (503, "overloaded", True)
+    assert answer.headers["retry-after"]
+    assert held.ended
+
+
+def test_a_fault_in_handing_over_is_nobody_taking_it(airports_dir: Path) -> None:
     def fails(_sock: socket.socket, _received: bytes, _compartment: str) -> bool:
         raise OSError("the peer is gone")
 
-    for pass_on in (Taker(takes=False), fails):
-        wire = Wire(pass_on)
-        wire.deploy(airport=route_of(airports_dir), plane=elsewhere("plane", "travel-low"))
-        client = wire.client()
-        answers = client.talk(before + PLANE + JFK)
-        assert len(answers) == before.count(b"GET") + 1
-        assert (answers[-1].status, answers[-1].code, answers[-1].closes) == (503, "overloaded", True)
-        assert answers[-1].headers["retry-after"]
-        assert client.ended
-        wire.close()
+    wire = Wire(fails)
+    wire.deploy(plane=elsewhere("plane", "travel-low"))
+    client = wire.client()
+    assert client.talk(PLANE) == []
+    wait_longer(client)
+    wire.turn_until(lambda: bool(client.read()))
+    assert parse_answers(client.received)[0].status == 503
+    wire.close()
+
+
+def test_a_service_that_moves_here_is_served_where_it_waits(two: Wire, held: Client, tmp_path: Path) -> None:
+    before = held.received
+    two.deploy(plane=route_of(write_airports(tmp_path / "moved")))
+    two.turn_until(lambda: bool(held.read()))
+    held.pump()
+    answers = parse_answers(held.received[len(before) :])
+    assert [answer.status for answer in answers] == [400, 200], "there is no tailnum here; then JFK"
+    assert held.connection.phase == IDLE
+    assert held.ask(JFK).status == 200
+
+
+def test_one_that_waits_and_hangs_up_is_closed(two: Wire, held: Client) -> None:
+    held.socket.close()
+    two.turn_until(lambda: held.connection.closed)
+    assert held.connection not in two.server.connections
+    two.turn_until(lambda: not two.server._held)
+
+
+def test_one_that_waits_is_not_read_from(two: Wire, held: Client) -> None:
+    size = len(held.connection.buffer)
+    held.send(JFK)
+    two.turn(5)
+    assert len(held.connection.buffer) == size
+
+
+def test_a_drain_ends_though_some_wait(two: Wire, taker: Taker, held: Client) -> None:
+    two.server.drain()
+    two.server.close_idle()
+    assert held.connection in two.server.connections, "it has a request in hand"
+    wait_longer(held)
+    held.socket.shutdown(socket.SHUT_WR)
+    two.turn_until(lambda: not two.server.connections)
+
+
+def test_too_many_that_wait_are_told_at_once(two: Wire, taker: Taker, monkeypatch: pytest.MonkeyPatch) -> None:
+    taker.takes = False
+    monkeypatch.setattr("engine.server.HELD_MAX", 0)
+    assert [answer.status for answer in two.client().talk(PLANE)] == [503]
 
 
 def test_earlier_answers_are_written_before_a_hand_over(big: Wire) -> None:
