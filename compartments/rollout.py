@@ -158,7 +158,10 @@ class Rollout:
         stage = self._staged.get(dataset)
         self.publish()
         try:
-            return await self._acknowledged(dependents(self.settings, dataset))
+            workers = await self._acknowledged(dependents(self.settings, dataset))
+            live = self.live.get(dataset)
+            log.info("dataset %s: %s is live on %d workers", dataset, live.version if live else "nothing", workers)
+            return workers
         finally:
             if stage is not None and self._staged.get(dataset) == stage:
                 self.unstage(dataset)
@@ -209,6 +212,9 @@ class Rollout:
         self.look(settings.datasets)
         self.publish()
         self.unstage("(settings)")
+        for item in self.wanted().values():
+            if item.refusal is not None and item.refusal.code == "bad_plan":
+                log.error("%s", item.refusal.detail)
         if not await self._until(self._all_followed, FLIP_S_MAX):
             log.warning("not every process follows yet; see: havok status")
 

@@ -229,6 +229,7 @@ class Supervisor:
             case messages.AcceptRequest(manifest=document):
                 faults = faults_on(self.rollout.settings, msgspec.json.decode(document, type=Manifest))
                 if faults:
+                    log.warning("a candidate was refused: %s", "; ".join(faults))
                     raise NodeError("; ".join(faults))
                 return None
             case messages.StageRequest(dataset=dataset, version=version, pid=pid):
@@ -305,6 +306,7 @@ class Supervisor:
         finally:
             if child.returncode is None:
                 child.terminate()
+                await child.wait()  # it removes what it was building
         if code != 0:
             log.error("dataset %s could not be loaded; mend it and run: havok load %s", name, name)
 
