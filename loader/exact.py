@@ -36,8 +36,10 @@ def pattern(wanted: str) -> str | None:
         return _NUMBER + r"(\.0*)?\s*"
     if scale := _DECIMAL.fullmatch(wanted):
         return rf"\s*[+-]?([0-9]+(\.[0-9]{{0,{scale[1]}}}0*)?|\.[0-9]{{1,{max(1, int(scale[1]))}}}0*)\s*"
+    if wanted.startswith("TIMESTAMP_"):
+        wanted = "TIMESTAMP"
     return {
-        "DOUBLE": rf"\s*{PLAIN['DOUBLE']}\s*",
+        "DOUBLE": rf"\s*({PLAIN['DOUBLE']}|[+-]?[0-9]{{16,38}})\s*",
         "DATE": rf"\s*{_DAY}([ T]00:00(:00(\.0*)?)?)?\s*",
         "TIMESTAMP": rf"\s*{_DAY}([ T]{_CLOCK})?\s*",
         "TIMESTAMP WITH TIME ZONE": rf"\s*{_DAY}([ T]{_CLOCK}({_ZONE})?)?\s*",
@@ -58,20 +60,39 @@ def cast(column: str, found: str, wanted: str) -> str:
     return _unless_inexact(column, wanted, f"{back} IS NOT DISTINCT FROM {quoted}")
 
 
-def nested(column: str, wanted: str) -> str:
-    """Text cast to a list, struct or map that prints as the same text, blanks apart."""
-    quoted = duck.name(column)
-    same = [f"regexp_replace({text}, '\\s', '', 'g')" for text in (f"CAST({quoted} AS {wanted})::VARCHAR", quoted)]
-    return _unless_inexact(column, wanted, f"{quoted} IS NULL OR {same[0]} = {same[1]}")
+def nested_text(column: str, wanted: str) -> str:
+    """Text cast to a list, struct or map that prints as the same text, blanks apart; no text at all is NULL."""
+    value = f"nullif({duck.name(column)}, '')"
+    blank = [f"regexp_replace({text}, '\\s', '', 'g')" for text in (f"TRY_CAST({value} AS {wanted})::VARCHAR", value)]
+    made = f"CASE WHEN {blank[0]} = {blank[1]} THEN TRY_CAST({value} AS {wanted}) END"
+    return _or_refused(column, wanted, value, made)
+
+
+def nested_json(column: str, wanted: str) -> str:
+    """JSON cast to a list, struct or map whose numbers are those of the JSON."""
+    value = duck.name(column)
+    rough = re.sub(rf"\b({'|'.join(INTEGERS)}|DECIMAL\(\d+,\s*\d+\)|FLOAT)(?=[\s,)\[]|$)", "DOUBLE", wanted)
+    cast = f"TRY_CAST({value} AS {wanted})"
+    same = f"CAST({cast} AS {rough}) IS NOT DISTINCT FROM TRY_CAST({value} AS {rough})"
+    return _or_refused(column, wanted, value, f"CASE WHEN {same} THEN {cast} END")
 
 
 def guarded(column: str, kind: str, must_match: str, *, empty_is_null: bool = False) -> str:
-    """Text cast to `kind` where it matches and is in range."""
+    """Text cast to `kind` where it matches, is in range and, as a long whole number, is one that a DOUBLE can be."""
     quoted = duck.name(column)
     value = f"nullif({quoted}, '')" if empty_is_null else quoted
-    refused = _refused(column, kind)
-    matched = f"CASE WHEN regexp_full_match({value}, {duck.text(must_match)}) THEN TRY_CAST({value} AS {kind}) END"
-    return f"CASE WHEN {value} IS NOT NULL THEN coalesce({matched}, {refused}) END AS {quoted}"
+    cast = f"TRY_CAST({value} AS {kind})"
+    test = f"regexp_full_match({value}, {duck.text(must_match)})"
+    if kind == "DOUBLE":
+        whole = f"regexp_full_match({value}, '\\s*[+-]?[0-9]{{16,38}}\\s*')"
+        exactly = f"TRY_CAST({cast} AS DECIMAL(38,0)) = TRY_CAST({value} AS DECIMAL(38,0))"
+        test += f" AND (NOT {whole} OR {exactly})"
+    return _or_refused(column, kind, value, f"CASE WHEN {test} THEN {cast} END")
+
+
+def _or_refused(column: str, kind: str, value: str, made: str) -> str:
+    """`made` of a value that is there, or the error that names it."""
+    return f"CASE WHEN {value} IS NOT NULL THEN coalesce({made}, {_refused(column, kind)}) END AS {duck.name(column)}"
 
 
 def _unless_inexact(column: str, kind: str, fits: str) -> str:

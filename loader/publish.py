@@ -77,7 +77,7 @@ def publish(
             workspace.collect_orphans(directory)
             with workspace.building(directory) as build:
                 result = _cycle(request, source, build, node, progress, now)
-            removed = () if request.dry_run else _collect(request)
+            removed = () if request.dry_run else _collect(request, result.version)
     except RuntimeError as error:
         if "interrupted" in str(error).lower():  # how DuckDB passes on a Ctrl-C
             raise KeyboardInterrupt from None
@@ -193,10 +193,10 @@ def version_time(version: str) -> datetime.datetime:
     return datetime.datetime.strptime(version[:16], "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.UTC)
 
 
-def _collect(request: LoadRequest) -> tuple[str, ...]:
+def _collect(request: LoadRequest, placed: str) -> tuple[str, ...]:
     """The load is done: what cannot be removed now is removed after the next one."""
     try:
-        return tuple(retention.collect(request.data_dir, request.dataset, request.settings.keep_versions))
+        return tuple(retention.collect(request.data_dir, request.dataset, request.settings.keep_versions, placed))
     except OSError:
         return ()
 

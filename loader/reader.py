@@ -12,7 +12,7 @@ import duckdb
 import pyarrow.parquet
 
 from havok.errors import LoadError
-from loader import duck, exact, text
+from loader import duck, exact, partitions, text
 from loader.relation import Relation, canonical, describe, resolve_type
 from loader.source import Files, Query, Source
 
@@ -27,8 +27,7 @@ def read(connection: duck.Session, source: Source, overrides: Mapping[str, str],
             _own_names(source, [row[0] for row in connection.execute(f"DESCRIBE {sql}").fetchall()])
             return _typed(connection, source, f"SELECT * FROM (\n{sql}\n)", overrides)
         if source.format == "parquet":
-            options = f"union_by_name = true, hive_partitioning = {str(source.partitioned).lower()}"
-            sql = f"SELECT * FROM read_parquet({text.paths(source)}, {options})"
+            sql = _parquet(connection, source)
             if _looks_renamed([column for column, _ in describe(connection, sql)]):
                 for path in source.paths:
                     _own_names(source, pyarrow.parquet.read_schema(path).names)
@@ -40,6 +39,17 @@ def read(connection: duck.Session, source: Source, overrides: Mapping[str, str],
         return relation
     except duckdb.Error as error:
         raise LoadError(f"source {source.label}: {duck.explain(error)}") from None
+
+
+def _parquet(connection: duck.Session, source: Files) -> str:
+    reader = f"read_parquet({text.paths(source)}, union_by_name = true, hive_partitioning = false"
+    types = partitions.types(source)
+    if not types:
+        return f"SELECT * FROM {reader})"
+    partitions.check_names(source, [column for column, _ in describe(connection, f"SELECT * FROM {reader})")])
+    casts = [f"CAST({duck.name(column)} AS {kind}) AS {duck.name(column)}" for column, kind in types.items()]
+    rows = partitions.joined(source, f"{reader}{partitions.option(source)})")
+    return f"SELECT * REPLACE ({', '.join(casts)}) FROM {rows}"
 
 
 def _looks_renamed(names: Sequence[str]) -> bool:

@@ -24,9 +24,9 @@ def surplus(
     return order[: max(excess, 0)]
 
 
-def collect(data_dir: Path, dataset: str, keep: int) -> list[str]:
-    """Removes surplus versions; which ones. The caller holds the dataset's lock."""
-    needed = {layout.live_version(data_dir, dataset), catalogue.previous(data_dir, dataset)} - {None}
+def collect(data_dir: Path, dataset: str, keep: int, placed: str | None = None) -> list[str]:
+    """Removes surplus versions; which ones. `placed` stays: it is yet to go live. The dataset's lock is held."""
+    needed = {layout.live_version(data_dir, dataset), catalogue.previous(data_dir, dataset), placed} - {None}
     removed = []
     for version in surplus(
         catalogue.version_ids(data_dir, dataset),

@@ -37,12 +37,13 @@ _GLOB = re.compile(r"[*?\[]")
 
 
 class Files(msgspec.Struct, frozen=True):
-    """Files in a stable order; `partitioned`: directories below the source are `column=value`."""
+    """Files in a stable order; `partitioned`: directories below `root` are `column=value`."""
 
     label: str
     format: Format
     paths: tuple[str, ...]
     partitioned: bool = False
+    root: str = ""
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -122,7 +123,8 @@ def _files(label: str, paths: list[Path], root: Path, when_empty: str) -> Files:
         shown = " and ".join(path.name for path in by_format.values())
         raise LoadError(f"source {label} mixes formats ({shown}); a dataset has one: narrow the glob")
     partitioned = any("=" in part for path in ordered for part in path.relative_to(root).parts[:-1])
-    return Files(label=label, format=next(iter(by_format)), paths=tuple(map(str, ordered)), partitioned=partitioned)
+    paths_found = tuple(map(str, ordered))
+    return Files(label, next(iter(by_format)), paths_found, partitioned, str(root))
 
 
 def _formats() -> str:

@@ -3,15 +3,14 @@
 Rule: text is read as text and cast by `loader.exact`, so that a value is either kept or named
 with its file, line and column. A column's type is, in this order, that of `columns`, the
 live version's, or one sniffed over the whole file; a sniffed type is taken only if all the
-column's text is written as values of it are (a zip code of 02134 stays text). Lists, structs
-and maps of JSON are read as they come.
+column's text is written as values of it are (a zip code of 02134 stays text). Lists and objects
+of JSON stay the JSON they are, unless a type for them is known.
 """
 
 import csv
 import gzip
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TextIO
 from typing import cast as typed
 
@@ -20,15 +19,16 @@ import msgspec
 from duckdb.sqltypes import DuckDBPyType
 
 from havok.errors import LoadError
-from loader import duck, exact, schema
+from loader import duck, exact, partitions, schema
 from loader.relation import Relation, canonical, describe, resolve_type
 from loader.source import Files
 
 _DELIMITERS = (",", ";", "|", "\t")
 _HEADER_BYTES_MAX = 1 << 20  # a header line longer than this is no CSV
 _NESTED = ("list", "array", "struct", "map")
-_NUMBERS = ("boolean", "tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger", "ubigint",
-            "hugeint", "float", "double", "varchar")  # fmt: skip
+_DECIMALS = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
+_DIGITS_KEPT = 15  # of a fraction in a column read as JSON
+_TEXTS = ("date", "time", "timestamp", "timestamp with time zone", "uuid", "interval", "blob")  # strings in JSON
 
 
 def read(connection: duck.Session, source: Files, overrides: Mapping[str, str], live: Mapping[str, str]) -> Relation:
@@ -41,49 +41,76 @@ def read(connection: duck.Session, source: Files, overrides: Mapping[str, str], 
         raise LoadError(
             f"source {source.label}: the header reads {', '.join(header)[:200]}; every name must be its own"
         )
-    check_known(overrides, list(sniffed))
-    own = [column for column in sniffed if column not in partition_columns(source)]
+    partitions.check_names(source, list(sniffed))
+    directories = partitions.types(source)
+    check_known(overrides, [*sniffed, *directories])
+    known = {**live, **overrides}
     wanted = {
-        column: resolve_type(connection, column, overrides.get(column) or live[column])
-        for column in own
-        if column in overrides or (column in live and not _is_nested(sniffed[column]))
+        column: resolve_type(connection, column, known[column])
+        for column in (*sniffed, *directories)
+        if column in overrides or (column in live and _holds(live[column], sniffed.get(column)))
     }
-    unknown = {column: sniffed[column] for column in own if column not in wanted and not _is_nested(sniffed[column])}
-    wanted |= _fitting(connection, source, own, unknown)
-    return _relation(connection, source, sniffed, own, wanted)
+    unknown = {column: kind for column, kind in sniffed.items() if column not in wanted}
+    wanted = {**directories, **_fitting(connection, source, list(sniffed), unknown), **wanted}
+    return _relation(connection, source, [*sniffed, *directories], list(sniffed), wanted)
+
+
+def _holds(live: str, sniffed: DuckDBPyType | None) -> bool:
+    """Whether the live version's type has a place for all that was found: a struct may have grown."""
+    if sniffed is None or not _is_nested(sniffed) or live in ("VARCHAR", "JSON"):
+        return True
+    try:
+        return _covers(DuckDBPyType(live), sniffed)
+    except duckdb.Error:  # a live type of another version's making
+        return False
+
+
+def _covers(wide: DuckDBPyType, narrow: DuckDBPyType) -> bool:
+    if not _is_nested(narrow):
+        return not _is_nested(wide)
+    if wide.id != narrow.id and not (wide.id == "map" and narrow.id == "struct"):
+        return False
+    if narrow.id == "struct" and wide.id == "map":
+        return all(_covers(schema.key_and_value(wide)[1], child) for _, child in schema.fields(narrow))
+    if narrow.id == "struct":
+        inside = dict(schema.fields(wide))
+        return all(label in inside and _covers(inside[label], child) for label, child in schema.fields(narrow))
+    pairs = zip(schema.fields(wide), schema.fields(narrow), strict=True)
+    return all(_covers(one, other) for (_, one), (_, other) in pairs)
 
 
 def _relation(
-    connection: duck.Session,
-    source: Files,
-    sniffed: Mapping[str, DuckDBPyType],
-    own: Sequence[str],
-    wanted: Mapping[str, str],
+    connection: duck.Session, source: Files, columns: Sequence[str], own: Sequence[str], wanted: Mapping[str, str]
 ) -> Relation:
-    """Text columns of `wanted` types; nested ones of JSON as sniffed, exactly cast where they are wanted otherwise."""
+    """Columns of text, and of JSON where JSON is wanted or is what is nested there, cast to the wanted types."""
     types = dict.fromkeys(own, "VARCHAR")
     selected, checked = [], []
-    for column, kind in sniffed.items():
-        if column not in own:
+    is_json = source.format == "json"
+    for column in columns:
+        target = wanted[column]
+        nested = target.endswith("]") or target.startswith(("STRUCT(", "MAP("))
+        if is_json and column in types and (nested or target == "JSON"):
+            direct = target == "JSON" or _has_long_decimals(target)
+            types[column] = target if direct else "JSON"
+            selected.append(duck.name(column) if direct else exact.nested_json(column, target))
+        elif nested:
+            selected.append(exact.nested_text(column, target))
+        elif target == "JSON":
+            selected.append(f"{duck.name(column)}::JSON AS {duck.name(column)}")
+        elif target == "VARCHAR":
             selected.append(duck.name(column))
-            continue
-        target = wanted.get(column)
-        if _is_nested(kind) and target != "VARCHAR":
-            types[column] = _as_text(kind)
-            selected.append(duck.name(column) if target is None else exact.cast(column, types[column], target))
-        elif target is None or target in ("VARCHAR", "JSON"):
-            selected.append(
-                duck.name(column) if target != "JSON" else f"{duck.name(column)}::JSON AS {duck.name(column)}"
-            )
-        elif target.endswith("]") or target.startswith(("STRUCT(", "MAP(")):
-            selected.append(exact.nested(column, target))
         else:
-            must_match = exact.pattern(target) or ".*"
-            selected.append(exact.guarded(column, target, must_match, empty_is_null=source.format == "csv"))
+            must_match = exact.pattern(target) or "(?s).*"
+            selected.append(exact.guarded(column, target, must_match, empty_is_null=not is_json))
             checked.append((column, must_match))
-    sql = f"SELECT {', '.join(selected)} FROM {_reader(source, types)}"
+    sql = f"SELECT {', '.join(selected)} FROM {partitions.joined(source, _reader(source, types))}"
     relation = canonical(source, sql, describe(connection, sql))
     return msgspec.structs.replace(relation, checked=tuple(checked))
+
+
+def _has_long_decimals(kind: str) -> bool:
+    """Whether it holds fractions of more digits than JSON keeps: those are read as they are, rounded to their scale."""
+    return any(int(scale) and int(width) > _DIGITS_KEPT for width, scale in _DECIMALS.findall(kind))
 
 
 def _fitting(
@@ -109,23 +136,17 @@ def _fitting(
         for (column, type_text, _), misfits in zip(questions, found, strict=True):
             if not misfits and fits.get(column) in (None, "HUGEINT"):
                 fits[column] = type_text
-    return {column: fits.get(column, "JSON" if schema.is_json(kind) else "VARCHAR") for column, kind in sniffed.items()}
+    return {column: fits.get(column) or _as_it_is(source, kind) for column, kind in sniffed.items()}
+
+
+def _as_it_is(source: Files, kind: DuckDBPyType) -> str:
+    """The type that keeps what no other does: JSON for what is no text in JSON, else text."""
+    is_text = kind.id == "varchar" and not schema.is_json(kind)
+    return "JSON" if source.format == "json" and not is_text and kind.id not in _TEXTS else "VARCHAR"
 
 
 def _is_nested(kind: DuckDBPyType) -> bool:
     return kind.id in _NESTED
-
-
-def _as_text(kind: DuckDBPyType) -> str:
-    """A nested type with text for what the sniffer took for dates, times or UUIDs: JSON has none of them."""
-    if kind.id in ("list", "array"):
-        return _as_text(schema.element(kind)) + "[]"
-    if kind.id == "struct":
-        return f"STRUCT({', '.join(f'{duck.name(field)} {_as_text(child)}' for field, child in schema.fields(kind))})"
-    if kind.id == "map":
-        key, value = schema.key_and_value(kind)
-        return f"MAP({_as_text(key)}, {_as_text(value)})"
-    return str(kind) if kind.id in _NUMBERS else "VARCHAR"
 
 
 def _describe(connection: duck.Session, source: Files) -> list[tuple[str, DuckDBPyType]]:
@@ -147,7 +168,7 @@ def _find_ragged_line(connection: duck.Session, source: Files) -> None:
 
 def _reader(source: Files, types: Mapping[str, str] | None, *, sniff: bool = True) -> str:
     listed = "{" + ", ".join(f"{duck.text(c)}: {duck.text(t)}" for c, t in (types or {}).items()) + "}"
-    hive = f"hive_partitioning = {str(source.partitioned).lower()}"
+    hive = "hive_partitioning = false" + (partitions.option(source) if types and sniff else "")
     if source.format == "json":
         known = f"columns = {listed}" if types else "sample_size = -1, maximum_depth = -1"
         return f"read_json({paths(source)}, union_by_name = true, {hive}, {known})"
@@ -170,13 +191,6 @@ def json_names(connection: duck.Session, source: Files) -> list[str]:
     """Every name that an object of the source has, as it is written."""
     keys = f"SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects({paths(source)})"
     return sorted(str(name) for (name,) in connection.execute(keys).fetchall())
-
-
-def partition_columns(source: Files) -> set[str]:
-    """The columns that stand in the directories' names."""
-    if not source.partitioned:
-        return set()
-    return {part.partition("=")[0] for path in source.paths for part in Path(path).parts[:-1] if "=" in part}
 
 
 def place_of(source: Files, column: str, value: str, must_match: re.Pattern[str]) -> str | None:

@@ -1,8 +1,8 @@
 """Connections passed between processes."""
 
 import asyncio
-import gc
 import errno
+import gc
 import os
 import resource
 import socket

@@ -2,7 +2,7 @@
 
 import pytest
 
-from loader import locks
+from loader import catalogue, locks
 from loader.retention import surplus
 from tests.loader.conftest import Desk
 
@@ -41,3 +41,13 @@ def test_a_version_in_use_stays_until_it_is_not(desk: Desk) -> None:
         assert desk.place(first).exists()
     assert first in desk.load("SELECT 9 AS id", keep_versions=1).removed
     assert not desk.place(first).exists()
+
+
+def test_a_version_that_was_only_placed_stays_until_it_is_wanted(desk: Desk) -> None:
+    for number in range(2):
+        desk.load(f"SELECT {number} AS id", keep_versions=2)
+    placed = desk.load("SELECT 7 AS id", keep_versions=2, activate=False)
+    assert placed.version in catalogue.version_ids(desk.data_dir, "things")
+    assert placed.version not in placed.removed
+    again = desk.load("SELECT 8 AS id", keep_versions=2, activate=False)
+    assert again.removed == (placed.version,)

@@ -76,22 +76,62 @@ def test_json_keeps_its_strings_and_digits(session: duck.Session, tmp_path: Path
         ' "o": {"u": "550E8400-E29B-41D4-A716-446655440000", "d": "2013-1-2"}}\n'
     )
     types, rows = read(session, tmp_path, "a.jsonl")
-    assert types == {"id": "VARCHAR", "at": "VARCHAR", "w": "DECIMAL(38,0)", "o": 'STRUCT("u" VARCHAR, "d" VARCHAR)'}
+    assert types == {"id": "VARCHAR", "at": "VARCHAR", "w": "DECIMAL(38,0)", "o": "JSON"}
     found = rows[0]
     assert found[:2] == ("550E8400-E29B-41D4-A716-446655440000", "1:30:00")
     assert str(found[2]) == "123456789012345678901234567890"
-    assert found[3] == {"u": "550E8400-E29B-41D4-A716-446655440000", "d": "2013-1-2"}
+    assert found[3] == '{"u":"550E8400-E29B-41D4-A716-446655440000","d":"2013-1-2"}'
 
 
-def test_json_that_grew_is_drift_in_full_and_refused_in_an_upsert(desk: Desk) -> None:
-    desk.write("a.jsonl", '{"id":1,"a":{"x":1},"l":[{"p":1}]}\n')
+def test_nested_json_stays_as_it_is(desk: Desk) -> None:
+    desk.write("a.jsonl", '{"id":1,"a":{"x":1},"l":[2.50, 9007199254740993]}\n')
     desk.load("a.jsonl")
-    desk.write("b.jsonl", '{"id":1,"a":{"x":1.9,"y":"new"},"l":[{"p":1.5,"q":2}]}\n')
-    with pytest.raises(LoadError, match="column a"):
+    desk.write("b.jsonl", '{"id":2,"a":{"x":1.9,"y":"new"},"l":["00", "null"]}\n')
+    assert desk.load("b.jsonl", mode="upsert").drift == ()
+    assert desk.row(1) == b'{"id":1,"a":{"x":1},"l":[2.5,9007199254740993]}'
+    assert desk.row(2) == b'{"id":2,"a":{"x":1.9,"y":"new"},"l":["00","null"]}'
+
+
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        ('{"id":1,"a":{"x":7},"d":[12345678901234567.25],"p":[0.25]}', {"id": 1, "a": {"x": 7, "y": None}}),
+        ('{"id":1,"a":{"x":1.9},"d":[],"p":[]}', None),
+        ('{"id":1,"a":{"x":1,"z":"new"},"d":[],"p":[]}', None),
+        ('{"id":1,"a":{"x":1},"d":[],"p":[1.234]}', None),
+    ],
+    ids=["fits", "a fraction", "a field more", "digits more"],
+)
+def test_nested_json_is_what_the_live_version_has_or_refused(desk: Desk, line: str, row: dict[str, object]) -> None:
+    desk.load("SELECT 1 AS id, {x: 1, y: 'a'} AS a, [1.5::DECIMAL(38,2)] AS d, [1.5::DECIMAL(9,2)] AS p")
+    desk.write("b.jsonl", line)
+    if row is None:
+        with pytest.raises(LoadError, match=r"column [ap]"):
+            desk.load("b.jsonl", mode="upsert")
+    else:
         desk.load("b.jsonl", mode="upsert")
-    result = desk.load("b.jsonl")
-    assert desk.rows() == [{"id": 1, "a": {"x": 1.9, "y": "new"}, "l": [{"p": 1.5, "q": 2}]}]
-    assert len(result.drift) == 2
+        assert desk.row(1) == b'{"id":1,"a":{"x":7,"y":null},"d":[12345678901234567.25],"p":[0.25]}'
+
+
+def test_values_of_mixed_kinds_keep_theirs(session: duck.Session, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id":1,"v":"1"}\n{"id":2,"v":2}\n{"id":3,"v":"null"}\n{"id":4,"v":{"x":1}}\n')
+    types, rows = read(session, tmp_path, "a.jsonl")
+    assert types["v"] == "JSON"
+    assert [row[1] for row in rows] == ['"1"', "2", '"null"', '{"x":1}']
+    (tmp_path / "b.jsonl").write_text('{"id":1,"v":[9007199254740993, 2.50]}\n')
+    assert read(session, tmp_path, "b.jsonl", {"v": "JSON"})[1] == [(1, "[9007199254740993,2.5]")]
+
+
+def test_numbers_too_long_for_any_type_stay_numbers(session: duck.Session, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id":1,"v":0.5}\n{"id":2,"v":12345678901234567}\n')
+    types, rows = read(session, tmp_path, "a.jsonl")
+    assert (types["v"], [row[1] for row in rows]) == ("JSON", ["0.5", "12345678901234567"])
+
+
+@pytest.mark.parametrize("text", ["1234567890123456", "100000000000000000000", "-9007199254740992"])
+def test_a_double_takes_each_whole_number_it_can_be(session: duck.Session, tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.csv").write_text(f"id,v\n1,{text}\n")
+    assert read(session, tmp_path, "a.csv", live={"v": "DOUBLE"})[1] == [(1, float(text))]
 
 
 def test_a_list_in_a_csv_is_read_whole_or_not_at_all(session: duck.Session, tmp_path: Path) -> None:
@@ -99,6 +139,8 @@ def test_a_list_in_a_csv_is_read_whole_or_not_at_all(session: duck.Session, tmp_
     assert read(session, tmp_path, "a.csv", {"n": "INTEGER[]"})[1] == [(1, [1, 2])]
     (tmp_path / "b.csv").write_text('id,n\n1,"[1,2.7]"\n')
     assert "'[1,2.7]' is not an INTEGER[]" in refused(session, tmp_path, "b.csv", overrides={"n": "INTEGER[]"})
+    (tmp_path / "c.csv").write_text('id,n\n1,""\n2,\n')
+    assert read(session, tmp_path, "c.csv", {"n": "INTEGER[]"})[1] == [(1, None), (2, None)]
 
 
 def test_a_column_without_any_value_pins_no_type(desk: Desk) -> None:
@@ -131,13 +173,32 @@ def test_a_name_that_ends_in_a_number_is_a_name(session: duck.Session, tmp_path:
     assert read(session, tmp_path, "a.jsonl")[1] == [(1, 1, 2)]
 
 
-@pytest.mark.parametrize("suffix", ["csv", "jsonl"])
-def test_directories_are_columns_of_text_too(session: duck.Session, tmp_path: Path, suffix: str) -> None:
-    directory = tmp_path / "h" / "year=2013" / "code=x"
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_directories_below_the_source_are_columns(session: duck.Session, tmp_path: Path, suffix: str) -> None:
+    for zip_code, code in (("02134", "a%20b"), ("10001", "__HIVE_DEFAULT_PARTITION__")):
+        directory = tmp_path / "run=5" / "h" / "year=2013" / f"zip={zip_code}" / f"code={code}"
+        directory.mkdir(parents=True)
+        if suffix == "parquet":
+            session.execute(f"COPY (SELECT 1 AS id) TO {duck.text(str(directory / 'a.parquet'))} (FORMAT parquet)")
+        else:
+            (directory / f"a.{suffix}").write_text("id\n1\n" if suffix == "csv" else '{"id": 1}\n')
+    types, rows = read(session, tmp_path, "run=5/h")
+    assert list(types) == ["id", "year", "zip", "code"], "run stands above the source"
+    assert sorted(rows, key=str) == [(1, 2013, "02134", "a b"), (1, 2013, "10001", None)]
+    if suffix != "parquet":
+        assert read(session, tmp_path, "run=5/h", {"year": "VARCHAR"})[0]["year"] == "VARCHAR"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_a_directory_may_not_be_named_like_a_column(session: duck.Session, tmp_path: Path, suffix: str) -> None:
+    directory = tmp_path / "h" / "Year=2013"
     directory.mkdir(parents=True)
-    (directory / f"a.{suffix}").write_text("id\n1\n" if suffix == "csv" else '{"id": 1}\n')
-    types, rows = read(session, tmp_path, "h")
-    assert dict(zip(types, rows[0], strict=True)) == {"id": 1, "year": 2013, "code": "x"}
+    path = directory / f"a.{suffix}"
+    if suffix == "parquet":
+        session.execute(f"COPY (SELECT 1999 AS year) TO {duck.text(str(path))} (FORMAT parquet)")
+    else:
+        path.write_text("year\n1999\n" if suffix == "csv" else '{"year": 1999}\n')
+    assert "Year is a column of the files and a name of their directories" in refused(session, tmp_path, "h")
 
 
 def test_a_field_too_long_for_python_does_not_hide_the_reason(session: duck.Session, tmp_path: Path) -> None:
