@@ -9,6 +9,7 @@ tells retention, in any process, that the version is in use.
 import fcntl
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from zlib import crc32
 
@@ -81,6 +82,9 @@ class Snapshot:
             raise self._unopened(ROWS_FILE, error) from None
         try:
             rows = self._environment.open_db(ROWS_DB, create=False)
+            self._databases = {None: rows} | {
+                index.name: self._environment.open_db(index.database, create=False) for index in manifest.indexes
+            }
             self._transaction = self._environment.begin(db=rows)
             entries = self._transaction.stat(rows)["entries"]
         except lmdb.Error as error:
@@ -98,6 +102,10 @@ class Snapshot:
         if reason in _SHORTAGE_WORDS or isinstance(error, lmdb.MemoryError):
             return OSError(getattr(error, "errno", None), reason)
         return DamagedVersion(f"{name} of version {self.version} cannot be opened: {reason}")
+
+    def cursor_of(self, index: str | None) -> Callable[[], lmdb.Cursor]:
+        """→ a function that makes cursors over the rows (None) or over an index's entries."""
+        return partial(self._transaction.cursor, db=self._databases[index])
 
     def acquire(self) -> None:
         assert self._leases > 0, "a closed snapshot cannot be leased"

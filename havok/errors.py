@@ -17,6 +17,8 @@ for the caller: no stack trace, no internal path.
     │   ├── TargetTooLong       414 target_too_long
     │   ├── UnsupportedMedia    415 unsupported_media_type
     │   ├── ExpectationFailed   417 expectation_failed
+    │   ├── QueryFailed         422 query_failed    the values asked for cannot be calculated
+    │   ├── TooManyRows         422 too_many_rows   the answer takes more rows than the service may read
     │   ├── HeadersTooLarge     431 headers_too_large
     │   └── RateLimited         429 rate_limited
     ├── ServerError             ours (5xx)
@@ -153,6 +155,18 @@ class ExpectationFailed(RequestError):
     code = "expectation_failed"
     status = 417
     title = "Expectation failed"
+
+
+class QueryFailed(RequestError):
+    code = "query_failed"
+    status = 422
+    title = "Query failed"
+
+
+class TooManyRows(RequestError):
+    code = "too_many_rows"
+    status = 422
+    title = "Too many rows"
 
 
 class RateLimited(RequestError):

@@ -39,6 +39,7 @@ class KeyColumn(msgspec.Struct, frozen=True):
     kind: KeyKind
 
 
+_FIXED_BYTES: dict[KeyKind, int] = {"int": 8, "uint": 8, "wide": 16, "bool": 1, "date": 8, "timestamp": 8}
 KEY_BYTES_MAX = 510  # LMDB's 511 less the one length that marks the hashed form
 HASHED_BYTES = 511
 _PREFIX_BYTES = HASHED_BYTES - 1 - 32
@@ -122,7 +123,7 @@ def _timestamp(value: KeyValue) -> bytes:
     return _pack_uint(microseconds(value) + INT_BIAS)  # type: ignore[arg-type]
 
 
-_ELEMENT: dict[KeyKind, Callable[[KeyValue], bytes]] = {
+ELEMENT: dict[KeyKind, Callable[[KeyValue], bytes]] = {
     "string": _string,
     "int": _int,
     "uint": _uint,
@@ -138,14 +139,13 @@ def encode(kinds: Sequence[KeyKind], values: Sequence[KeyValue]) -> bytes:
 
     Raises struct.error or OverflowError when an integer is outside its kind's range.
     """
-    return b"".join(_ELEMENT[kind](value) for kind, value in zip(kinds, values, strict=False))
+    return b"".join(ELEMENT[kind](value) for kind, value in zip(kinds, values, strict=False))
 
 
 def encode_nullable(kinds: Sequence[KeyKind], values: Sequence[KeyValue | None]) -> bytes:
     """The same for an index key, whose elements may be NULL."""
     return b"".join(
-        b"\x02" if value is None else b"\x01" + _ELEMENT[kind](value)
-        for kind, value in zip(kinds, values, strict=False)
+        b"\x02" if value is None else b"\x01" + ELEMENT[kind](value) for kind, value in zip(kinds, values, strict=False)
     )
 
 
@@ -154,6 +154,21 @@ def bounded(encoding: bytes) -> bytes:
     if len(encoding) <= KEY_BYTES_MAX:
         return encoding
     return encoding[:_PREFIX_BYTES] + b"\xff" + hashlib.sha256(encoding).digest()
+
+
+def length(kinds: Sequence[KeyKind], content: bytes, *, nullable: int = 0) -> int:
+    """How many bytes at the head of `content` are the full encoding of values of these kinds.
+
+    The first `nullable` of them are elements of an index key.
+    """
+    at = 0
+    for number, kind in enumerate(kinds):
+        if number < nullable:
+            at += 1
+            if content[at - 1] == 2:
+                continue
+        at = content.index(b"\0", at) + 1 if kind == "string" else at + _FIXED_BYTES[kind]
+    return at
 
 
 def successor(prefix: bytes) -> bytes | None:

@@ -1,0 +1,109 @@
+"""One type for what meets in an expression, and the casts that bring it about.
+
+Rule: strict where DuckDB is lenient. What DuckDB would convert silently between text and
+numbers is refused with the CAST to write, so that no answer depends on how a text reads.
+"""
+
+from abc import ABC, abstractmethod
+
+from sqlglot import exp
+
+from engine import casts
+from engine.expression import Cast, Constant, Expression
+from engine.plan import PlanError
+from engine.sql.scope import Scope
+from engine.sql.statement import Statement
+from engine.sqltype import INTEGERS, common, family
+from havok.keys import parse_date, parse_timestamp
+
+
+class Casting(ABC):
+    """What every part of the resolver stands on."""
+
+    def __init__(self, statement: Statement, scope: Scope) -> None:
+        self._statement = statement
+        self._scope = scope
+
+    @abstractmethod
+    def expression(self, node: exp.Expression) -> Expression:
+        """The typed expression of any node. Raises PlanError."""
+
+    def refuse(self, node: exp.Expression, reason: str) -> PlanError:
+        return self._statement.refuse(node, reason)
+
+    def united(self, node: exp.Expression, left: Expression, right: Expression) -> tuple[Expression, Expression]:
+        left, right = self.read_as(node, left, right.type), self.read_as(node, right, left.type)
+        kind = self.common(node, left, right)
+        if family(kind) == "opaque":
+            raise self.refuse(node, f"{kind} values cannot be compared")
+        return self.cast(node, left, kind), self.cast(node, right, kind)
+
+    def common(self, node: exp.Expression, *parts: Expression) -> str:
+        """One type for all; an integer literal becomes the others' where it fits."""
+        kind = "NULL"
+        plain = [part.type for part in parts if not is_small_literal(part)]
+        for part in parts:
+            if is_small_literal(part) and plain:
+                continue
+            kind = self.joined(node, kind, part.type)
+        for part in parts:
+            if is_small_literal(part) and plain:
+                assert isinstance(part, Constant)
+                fits = kind in INTEGERS and INTEGERS[kind][0] <= int(part.value or 0) <= INTEGERS[kind][1]
+                kind = kind if fits else self.joined(node, kind, part.type)
+        return kind
+
+    def joined(self, node: exp.Expression, left: str, right: str) -> str:
+        kind = common(left, right)
+        if kind is None:
+            raise self.refuse(node, f"{left} and {right} do not go together; write CAST(… AS {left})")
+        return kind
+
+    def read_as(self, node: exp.Expression, part: Expression, kind: str) -> Expression:
+        """A text literal beside a date is the date it reads as."""
+        if not isinstance(part, Constant) or part.type != "VARCHAR" or family(kind) not in ("date", "moment"):
+            return part
+        return self.dated(node, str(part.value), kind)
+
+    def dated(self, node: exp.Expression, text: str, kind: str) -> Constant:
+        try:
+            if kind == "DATE":
+                parse_date(text.strip())
+            else:
+                parse_timestamp(text.strip())
+        except ValueError:
+            example = "2013-01-31" if kind == "DATE" else "2013-01-31 05:00:00"
+            raise self.refuse(node, f"{text[:40]!r} is no {kind}; write it as '{example}'") from None
+        return Constant(text.strip(), kind)
+
+    def cast(self, node: exp.Expression, found: Expression, target: str) -> Expression:
+        """`found` as a value of `target`. Raises PlanError when there is no such cast."""
+        if found.type == target:
+            return found
+        if found.type == "NULL":
+            return Constant(None, target)
+        if isinstance(found, Constant) and family(found.type) == "int" and family(target) in ("int", "double"):
+            value = found.value
+            assert isinstance(value, int)
+            if target == "DOUBLE":
+                return Constant(float(value), target)
+            low, high = INTEGERS[target]
+            if not low <= value <= high:
+                raise self.refuse(node, f"{value} does not fit {target}")
+            return Constant(value, target)
+        if casts.cast(found.type, target) is None:
+            raise self.refuse(node, f"{found.type} cannot be cast to {target} here")
+        return Cast(found, target)
+
+    def type_of(self, node: exp.Expression) -> str:
+        text = node.sql(dialect="duckdb").upper().replace(", ", ",")
+        kind = {"INT": "INTEGER", "TEXT": "VARCHAR", "REAL": "FLOAT", "TIMESTAMPTZ": "TIMESTAMP WITH TIME ZONE",
+                "DECIMAL": "DECIMAL(18,3)", "INT128": "HUGEINT"}.get(text, text)  # fmt: skip
+        if family(kind) in ("opaque", "null", "float"):
+            raise self.refuse(node, f"nothing can be cast to {text} here")
+        return kind
+
+
+def is_small_literal(part: Expression) -> bool:
+    """Whether it is a whole number written in the SQL, which takes the type of what it meets."""
+    return isinstance(part, Constant) and isinstance(part.value, int) and part.type in INTEGERS

@@ -1,0 +1,139 @@
+"""Syntax → typed expressions: names settled, types as DuckDB has them.
+
+Rule: one entry for every kind of node that the language has; all else is refused by name.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from sqlglot import exp
+
+from engine.expression import Call, Case, Coalesce, Constant, Expression, Operation
+from engine.sql import calls
+from engine.sql.aggregates import AGGREGATES, Aggregates
+from engine.sql.conditions import COMPARISONS
+from engine.sql.values import ARITHMETIC
+from engine.sqltype import INTEGERS, WIDTH_MAX, decimal
+from havok.keys import WIDE_MAX
+
+_INTEGER = re.compile(r"[0-9]+")
+_FIXED = re.compile(r"([0-9]*)\.([0-9]+)")
+TRUE, FALSE = Constant(True, "BOOLEAN"), Constant(False, "BOOLEAN")
+
+
+class Resolver(Aggregates):
+    def expression(self, node: exp.Expression) -> Expression:
+        kind = type(node)
+        if kind in COMPARISONS:
+            return self._comparison(node, COMPARISONS[kind])
+        if kind in ARITHMETIC:
+            return self._arithmetic(node, ARITHMETIC[kind])
+        if kind in AGGREGATES or isinstance(node, exp.Filter):
+            return self._aggregate(node)
+        method = _METHODS.get(kind)
+        if method is not None:
+            return method(self, node)
+        call = calls.find(node)
+        if call is not None:
+            return self._call(node, call)
+        raise self.refuse(node, f"{_named(node)} is not supported")
+
+    def _paren(self, node: exp.Paren) -> Expression:
+        return self.expression(node.this)
+
+    def _column(self, node: exp.Column) -> Expression:
+        if node.args.get("db") is not None:
+            raise self.refuse(node, "fields of structs cannot be reached; load them as columns of their own")
+        if isinstance(node.this, exp.Star):
+            raise self.refuse(node, "* can only stand alone in the SELECT list")
+        return self._scope.column(node)
+
+    def _placeholder(self, node: exp.Placeholder) -> Expression:
+        return self._scope.argument(node)
+
+    def _literal(self, node: exp.Literal) -> Expression:
+        text = str(node.this)
+        if node.is_string:
+            return Constant(text, "VARCHAR")
+        if _INTEGER.fullmatch(text):
+            value = int(text)
+            if value > WIDE_MAX:
+                raise self.refuse(node, f"{text[:40]} has more than 128 bits")
+            return Constant(
+                value, next(kind for kind in ("INTEGER", "BIGINT", "HUGEINT") if value <= INTEGERS[kind][1])
+            )
+        if found := _FIXED.fullmatch(text):
+            width, scale = len(found[1] + found[2]), len(found[2])
+            if width <= WIDTH_MAX:
+                return Constant(text if found[1] else f"0{text}", decimal(width, scale))
+        try:
+            return Constant(float(text), "DOUBLE")
+        except ValueError:
+            raise self.refuse(node, f"{text[:40]} is no number") from None
+
+    def _boolean_literal(self, node: exp.Boolean) -> Expression:
+        return TRUE if node.this else FALSE
+
+    def _null(self, _: exp.Null) -> Expression:
+        return Constant(None, "NULL")
+
+    def _call(self, node: exp.Expression, call: calls.Signature) -> Expression:
+        args = [self._argument_of_call(node, part, kinds) for part, kinds in zip(call.args, call.kinds, strict=False)]
+        name, kind, wanted = call.choose([arg.type for arg in args])
+        if name is None:
+            shown = ", ".join(arg.type for arg in args)
+            raise self.refuse(node, f"{_named(node)} does not take ({shown}); {call.advice}")
+        made = tuple(self.cast(node, arg, want) if want else arg for arg, want in zip(args, wanted, strict=True))
+        if name == "identity":
+            return Coalesce((self.cast(node, made[0], kind),), kind, made[0].nullable)
+        if name == "abs" and kind in INTEGERS:
+            negative = self.compared("lt", made[0], Constant(0, kind))
+            turned = Operation("neg", made[:1], kind, made[0].nullable)
+            return Case(((negative, turned),), made[0], kind, made[0].nullable)
+        constants = tuple(Constant(value, "VARCHAR") for value in call.constants)
+        return Call(name, (*constants, *made), kind, any(arg.nullable for arg in made))
+
+    def _argument_of_call(self, node: exp.Expression, part: exp.Expression, kind: str) -> Expression:
+        if isinstance(part, exp.Placeholder):
+            return self._scope.argument(part, kind)
+        found = self.expression(part)
+        return self.read_as(node, found, kind)
+
+
+_METHODS: dict[type[exp.Expression], Callable[[Resolver, Any], Expression]] = {
+    exp.Paren: Resolver._paren,
+    exp.Column: Resolver._column,
+    exp.Placeholder: Resolver._placeholder,
+    exp.Literal: Resolver._literal,
+    exp.Boolean: Resolver._boolean_literal,
+    exp.Null: Resolver._null,
+    exp.And: Resolver._logical,
+    exp.Or: Resolver._logical,
+    exp.Not: Resolver._not,
+    exp.Between: Resolver._between,
+    exp.In: Resolver._in,
+    exp.Is: Resolver._is,
+    exp.Like: Resolver._like,
+    exp.ILike: Resolver._like,
+    exp.Neg: Resolver._negative,
+    exp.DPipe: Resolver._join,
+    exp.Concat: Resolver._concat,
+    exp.Case: Resolver._case,
+    exp.If: Resolver._if,
+    exp.Coalesce: Resolver._coalesce,
+    exp.Nullif: Resolver._nullif,
+    exp.Greatest: Resolver._extreme,
+    exp.Least: Resolver._extreme,
+    exp.Cast: Resolver._cast,
+    exp.TryCast: Resolver._cast,
+}
+
+
+def _named(node: exp.Expression) -> str:
+    if isinstance(node, exp.Anonymous):
+        return f"{node.name}()"
+    if isinstance(node, exp.Func):
+        return f"{node.sql_name().lower()}()"
+    return {"Subquery": "a query inside the query", "Select": "a query inside the query", "Window": "OVER (…)",
+            "Interval": "INTERVAL", "Bracket": "[…]"}.get(type(node).__name__, type(node).__name__.upper())  # fmt: skip

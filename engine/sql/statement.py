@@ -1,0 +1,119 @@
+"""The text of a service's SQL, parsed, and refusals that point into it.
+
+Rule: what is not known to be right is refused, with the fragment underlined and, where there
+is one, the way to write it. Nothing of the text is ever executed or rewritten.
+"""
+
+from collections.abc import Iterator
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import ParseError, TokenError
+
+from engine.plan import PlanError
+
+SQL_CHARS_MAX = 20_000  # a longer one is a program
+DEPTH_MAX = 100  # of nesting; ours and Python's compiler recurse
+_CLAUSES = {"expressions", "from_", "joins", "where", "group", "having", "order", "limit", "offset", "distinct"}
+_CLAUSE_ADVICE = {
+    "with_": "WITH is not supported; write one SELECT over the tables",
+    "qualify": "QUALIFY is not supported",
+    "windows": "WINDOW is not supported",
+    "sample": "SAMPLE is not supported",
+    "laterals": "LATERAL is not supported",
+    "pivots": "PIVOT is not supported",
+}
+
+
+class Statement:
+    """`select` is the tree of the one SELECT; `refuse` words what is wrong with a part of it."""
+
+    def __init__(self, sql: str) -> None:
+        """Raises PlanError when the text is not one SELECT."""
+        self.sql = sql
+        if len(sql) > SQL_CHARS_MAX:
+            raise PlanError(f"the SQL is longer than {SQL_CHARS_MAX} characters")
+        try:
+            trees = [tree for tree in sqlglot.parse(sql, dialect="duckdb") if tree is not None]
+        except (ParseError, TokenError) as error:
+            raise PlanError(self._syntax(error)) from None
+        except RecursionError:
+            raise PlanError("the SQL is nested too deeply") from None
+        if len(trees) != 1:
+            raise PlanError("the SQL must be one SELECT statement" + (", without a ;" if trees else ""))
+        tree = trees[0]
+        if not isinstance(tree, exp.Select):
+            raise self.refuse(tree, "the SQL must be one SELECT statement")
+        if _depth(tree) > DEPTH_MAX:
+            raise PlanError("the SQL is nested too deeply")
+        self.select: exp.Select = tree
+
+    def _syntax(self, error: Exception) -> str:
+        details = getattr(error, "errors", None)
+        if not details:
+            return f"the SQL cannot be read: {str(error).splitlines()[0][:200]}"
+        line, column = int(details[0].get("line") or 1), int(details[0].get("col") or 1)
+        word = str(details[0].get("highlight") or "")
+        lines = self.sql.splitlines() or [""]
+        text = lines[min(line, len(lines)) - 1]
+        start = max(0, column - len(word))
+        return f"line {line}: the SQL cannot be read here\n{_underlined(text, start, start + max(1, len(word)))}"
+
+    def check_clauses(self) -> None:
+        """Raises PlanError for a clause outside the compiled language."""
+        for name, value in self.select.args.items():
+            if value and name not in _CLAUSES:
+                advice = _CLAUSE_ADVICE.get(name, f"{name.strip('_').upper()} is not supported")
+                raise self.refuse(value if isinstance(value, exp.Expression) else self.select, advice)
+
+    def refuse(self, node: exp.Expr, reason: str) -> PlanError:
+        """The error to raise: the reason, and the line with the node underlined where its place is known."""
+        span = _span(node)
+        if span is None:
+            shown = node.sql(dialect="duckdb")
+            return PlanError(f"{reason}\n    {shown[:120]}")
+        start, end = span
+        line_start = self.sql.rfind("\n", 0, start) + 1
+        line_end = self.sql.find("\n", start)
+        line = self.sql[line_start : line_end if line_end >= 0 else len(self.sql)]
+        number = self.sql.count("\n", 0, start) + 1
+        end = min(end, line_start + len(line))
+        return PlanError(f"line {number}: {reason}\n{_underlined(line, start - line_start, end - line_start)}")
+
+    def tables(self) -> Iterator[exp.Table]:
+        """The tables of FROM and JOIN, in order. Raises PlanError for anything else there."""
+        source = self.select.args.get("from_")
+        if source is None:
+            raise self.refuse(self.select, "there is no FROM: name the dataset to read")
+        joins = self.select.args.get("joins") or []
+        for node in (source.this, *(join.this for join in joins)):
+            if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
+                raise self.refuse(node, "only datasets can be read, by their names")
+            if node.args.get("db") is not None:
+                raise self.refuse(node, "a dataset has no schema before its name")
+            if any(value for name, value in node.args.items() if name not in ("this", "alias", "joins")):
+                raise self.refuse(node, "a dataset's name stands alone, or with AS")
+            yield node
+
+
+def _depth(tree: exp.Expr) -> int:
+    deepest, level = 0, [(tree, 1)]
+    while level:
+        node, depth = level.pop()
+        deepest = max(deepest, depth)
+        level.extend((child, depth + 1) for child in node.iter_expressions())
+    return deepest
+
+
+def _span(node: exp.Expr) -> tuple[int, int] | None:
+    """(start, end) of the node's text, as far as the parser remembers."""
+    places = [part.meta for part in node.walk() if "start" in part.meta and "end" in part.meta]
+    if not places:
+        return None
+    return min(place["start"] for place in places), max(place["end"] for place in places) + 1
+
+
+def _underlined(line: str, start: int, end: int) -> str:
+    stripped = line.lstrip()
+    cut = len(line) - len(stripped)
+    return f"    {stripped.rstrip()}\n    {' ' * (start - cut)}{'^' * max(1, end - start)}"

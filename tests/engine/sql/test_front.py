@@ -1,0 +1,144 @@
+"""What the front refuses, and whether each refusal teaches: the place, the reason, the way out."""
+
+import pytest
+
+from engine.plan import PlanError
+from engine.query import Query
+from engine.sql.front import compile_sql
+from havok.keys import KeyColumn
+from havok.manifest import Column, Index, Manifest
+
+FLIGHTS = Manifest(
+    dataset="flights", version="v", created="", rows=1, files={}, source="test",
+    columns=tuple(
+        Column(name, kind)
+        for name, kind in (
+            ("origin", "VARCHAR"), ("day", "DATE"), ("flight", "INTEGER"), ("tailnum", "VARCHAR"), ("dest", "VARCHAR"),
+            ("delay", "DOUBLE"), ("tags", "VARCHAR[]"),
+        )
+    ),
+    key=(KeyColumn("origin", "string"), KeyColumn("day", "date"), KeyColumn("flight", "int")),
+    indexes=(Index("by_plane", (KeyColumn("tailnum", "string"),)),),
+)  # fmt: skip
+AIRPORTS = Manifest(
+    dataset="airports", version="v", created="", rows=1, files={}, source="test",
+    columns=(Column("faa", "VARCHAR"), Column("name", "VARCHAR"), Column("origin", "VARCHAR")),
+    key=(KeyColumn("faa", "string"),),
+)  # fmt: skip
+MANIFESTS = {"flights": FLIGHTS, "airports": AIRPORTS}
+
+
+def compiled(sql: str) -> Query:
+    return compile_sql(sql, MANIFESTS, {}).query
+
+
+def refused(sql: str) -> str:
+    with pytest.raises(PlanError) as caught:
+        compiled(sql)
+    return caught.value.detail
+
+
+def test_the_fragment_is_underlined_in_its_line() -> None:
+    assert refused("SELECT dest,\n       dely\nFROM flights WHERE origin = :o") == (
+        "line 2: there is no column 'dely' in flights; did you mean delay?\n    dely\n    ^^^^"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("SELECT dest FROM flight WHERE origin = :o", "there is no dataset 'flight'; did you mean flights?"),
+        ("SELECT dest FROM flights WHERE delay > 60", "every row of flights would be read"),
+        ("SELECT dest FROM flights WHERE dest = :d", '[datasets.flights] indexes.by_dest = ["dest"]'),
+        ("SELECT dest FROM flights", "fix the first column of the key (origin, day, flight)"),
+        ("SELECT dest FROM flights WHERE origin = 7", "VARCHAR and INTEGER do not go together; write CAST"),
+        ("SELECT dest FROM flights WHERE origin = :o ORDER BY tags", "VARCHAR[] values have no order"),
+        ("SELECT dest FROM flights f CROSS JOIN airports a WHERE f.origin = 'JFK'", "ON airports's key (faa)"),
+        ("SELECT f.dest FROM flights f, airports a WHERE f.origin = 'JFK'", "every row of airports would be read"),
+        ("SELECT dest FROM flights f JOIN airports a ON a.name = f.dest WHERE f.origin = 'x'", "faa is not given"),
+        ("SELECT dest FROM flights f LEFT JOIN airports a ON a.faa = dest AND name = 'x' WHERE f.origin = 'x'", "else"),
+        ("SELECT origin FROM flights f JOIN airports a ON a.faa = dest WHERE f.origin = 'x'", "write f.origin"),
+        ("SELECT count(*) FROM flights WHERE origin = 'x'", "give this column of the answer a name: … AS name"),
+        ("SELECT dest, count(*) AS n FROM flights WHERE origin = 'x'", "dest is neither grouped by"),
+        ("SELECT dest FROM flights WHERE origin = 'x' AND count(*) > 1", "an aggregate cannot stand here"),
+        ("SELECT sum(sum(delay)) AS n FROM flights WHERE origin = 'x'", "an aggregate cannot stand inside another"),
+        ("SELECT dest FROM flights WHERE origin = 'x' HAVING dest = 'y'", "use WHERE"),
+        ("SELECT dest, dest FROM flights WHERE origin = 'x'", "two columns of the answer are named dest"),
+        ("SELECT dest FROM flights WHERE origin = :o LIMIT delay", "LIMIT takes a whole number or a parameter"),
+        ("SELECT coalesce(:x) AS x FROM flights WHERE origin = 'x'", 'params.x = { type = "string" }'),
+        ("SELECT dest FROM flights WHERE origin = 'x' AND day = '2013-13-01'", "is no DATE"),
+        ("SELECT dest || FROM flights", "line 1: the SQL cannot be read here"),
+        ("SELECT frobnicate(dest) AS x FROM flights WHERE origin = 'x'", "frobnicate() is not supported"),
+        ("SELECT upper(flight) AS x FROM flights WHERE origin = 'x'", "upper() does not take (INTEGER)"),
+        ("SELECT tags[1] AS x FROM flights WHERE origin = 'x'", "[…] is not supported"),
+        ("SELECT dest FROM flights WHERE dest", "a condition must be BOOLEAN, this is VARCHAR"),
+    ],
+)
+def test_refusals_teach(sql: str, said: str) -> None:
+    assert said in refused(sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "",
+        "SELECT dest FROM flights WHERE origin = 'x'; DROP TABLE flights",
+        "SELECT dest FROM flights WHERE origin = 'x'; SELECT 1",
+        "DROP TABLE flights",
+        "COPY flights TO '/tmp/x'",
+        "ATTACH '/tmp/x'",
+        "PRAGMA database_list",
+        "SET memory_limit = '1TB'",
+        "INSTALL httpfs",
+        "CALL pragma_version()",
+        "EXPLAIN SELECT dest FROM flights WHERE origin = 'x'",
+        "INSERT INTO flights VALUES (1)",
+        "SELECT dest FROM read_csv('/etc/passwd') WHERE origin = 'x'",
+        "SELECT dest FROM '/etc/passwd' WHERE origin = 'x'",
+        "SELECT content FROM read_text('/etc/passwd')",
+        "SELECT * FROM duckdb_settings()",
+        "SELECT * FROM information_schema.tables WHERE origin = 'x'",
+        "SELECT * FROM sqlite_master WHERE origin = 'x'",
+        "SELECT dest FROM flights WHERE origin = (SELECT 'x')",
+        "SELECT dest FROM flights WHERE origin IN (SELECT faa FROM airports)",
+        "SELECT dest FROM (SELECT * FROM flights) WHERE origin = 'x'",
+        "WITH f AS (SELECT * FROM flights) SELECT dest FROM f WHERE origin = 'x'",
+        "SELECT dest FROM flights WHERE origin = 'x' UNION ALL SELECT 'y'",
+        "SELECT getenv('HOME') AS x FROM flights WHERE origin = 'x'",
+        "SELECT current_setting('threads') AS x FROM flights WHERE origin = 'x'",
+        "SELECT row_number() OVER () AS n FROM flights WHERE origin = 'x'",
+        "SELECT dest FROM flights TABLESAMPLE 10% WHERE origin = 'x'",
+        "SELECT dest FROM flights WHERE origin = 'x' QUALIFY 1",
+        "SELECT " + "(" * 150 + "1" + ")" * 150 + " AS x FROM flights WHERE origin = 'x'",
+        "SELECT dest FROM flights WHERE origin = 'x' -- " + "x" * 20_000,
+    ],
+)
+def test_what_is_no_plain_select_over_datasets_is_refused(sql: str) -> None:
+    assert refused(sql)
+
+
+@pytest.mark.parametrize(
+    ("where", "order", "way"),
+    [
+        ("origin = :o", "", (None, 1, False, True)),
+        ("origin = :o AND day = :d", "ORDER BY flight", (None, 2, False, True)),
+        ("origin = :o AND day = :d", "ORDER BY flight DESC", (None, 2, True, True)),
+        ("origin = :o AND day > :d", "ORDER BY day DESC", (None, 1, True, True)),
+        ("origin = :o AND flight = 1", "ORDER BY day DESC, flight", (None, 1, False, False)),
+        ("origin IN ('x', 'y')", "ORDER BY origin", (None, 1, False, False)),
+        ("tailnum = :t", "ORDER BY origin", ("by_plane", 1, False, True)),
+        ("tailnum = :t AND origin = :o AND day = :d", "", ("by_plane", 3, False, True)),
+        ("origin = :o AND tailnum > :t", "", (None, 1, False, True)),
+        ("tailnum > :t", "ORDER BY tailnum DESC", ("by_plane", 0, False, False)),
+        ("tailnum > :t", "ORDER BY tailnum DESC NULLS FIRST", ("by_plane", 0, True, True)),
+    ],
+)
+def test_the_way_to_the_rows(where: str, order: str, way: tuple[str | None, int, bool, bool]) -> None:
+    """(index, columns fixed, backwards, no sort needed)"""
+    query = compiled(f"SELECT dest FROM flights WHERE {where} {order}")
+    assert (query.seek.index, len(query.seek.equals), query.seek.reverse, query.sorted) == way
+
+
+def test_names_are_matched_without_regard_to_case() -> None:
+    query = compiled("SELECT Dest AS \"To\" FROM Flights AS F WHERE f.ORIGIN = 'x'")
+    assert [(item.name, item.value.name) for item in query.outputs] == [("To", "dest")]  # type: ignore[union-attr]
