@@ -10,10 +10,10 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from types import CodeType
 from typing import Annotated, Any
-from zlib import crc32
 
 import lmdb
 import msgspec
+from isal.isal_zlib import crc32
 
 from engine.codegen import canonical_pattern, generate
 from engine.params import Binder, show

@@ -9,7 +9,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, cast
-from zlib import crc32
+
+from isal.isal_zlib import crc32
 
 from engine.snapshot import Snapshot
 from havok.errors import DamagedVersion, QueryFailed, StoreDown, TooManyRows

@@ -11,9 +11,9 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from zlib import crc32
 
 import lmdb
+from isal.isal_zlib import crc32
 
 from havok.errors import DamagedVersion
 from havok.manifest import MANIFEST_FILE, ROWS_DB, ROWS_FILE, SHORTAGES, Manifest, read_manifest, verify_file

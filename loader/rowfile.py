@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from struct import Struct
-from zlib import crc32
 
 import duckdb
 import lmdb
 import msgspec
+from isal.isal_zlib import crc32
 
 from havok.errors import DamagedVersion, LoadError
 from havok.manifest import CHUNK_BYTES, ROWS_DB, FileHash
