@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from bench.leftover import leftover
-from bench.process import Server, StartFailed, answers, environment, free_port, python
+from bench.process import Server, StartFailed, answers, environment, free_ports, python
 
 PROGRAM = "console.main"
 COMPARTMENT = "bench"
@@ -93,11 +93,10 @@ class Node:
 
     def __init__(self, directory: Path, core: int | None, contents: Contents) -> None:
         self.directory = directory
-        self.port = free_port()
+        self.port, admin = free_ports(2)
         self.config = directory / "havok.toml"
         self._core = core
         self._server: Server | None = None
-        admin = free_port()
         node = {"name": "bench", "data_dir": "var"}
         tables = [
             _table("node", {**node, "listen": f"127.0.0.1:{self.port}", "admin": f"127.0.0.1:{admin}"}),

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from bench.peer import Drive, Place, Running
-from bench.process import Server, answers, environment, free_port
+from bench.process import Server, answers, environment, free_ports
 from bench.workload import AIRPORTS
 from bench.wrk import wrk_missing
 
@@ -44,13 +44,13 @@ class Roapi:
         return wrk_missing() or (None if _program() else "roapi is not installed (pip install roapi)")
 
     def start(self, place: Place) -> Running:
-        port = free_port()
+        port, postgres, flight_sql = free_ports(3)
         rows = place.directory / "airports.parquet"
         with duckdb.connect() as db:
             select = f"SELECT faa, to_json(t)::VARCHAR AS body FROM read_csv('{AIRPORTS}') t"
             db.execute(f"COPY ({select}) TO '{rows}' (FORMAT parquet)")
         config = place.directory / "roapi.yml"
-        config.write_text(_CONFIG.format(http=port, postgres=free_port(), flight_sql=free_port(), rows=rows))
+        config.write_text(_CONFIG.format(http=port, postgres=postgres, flight_sql=flight_sql, rows=rows))
         argv = [_program() or "roapi", "-c", str(config)]
         server = Server(argv, place.cores.server, place.directory / "log", environment(RUST_LOG="warn"))
         code, row = next(iter(place.workload.airports.items()))

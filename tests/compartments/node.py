@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,15 +20,9 @@ from havok.layout import control_socket, run_dir
 from tests import snapshots
 from tests.compartments.client import Client
 from tests.compartments.deadline import until
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def toml(name: str, values: Mapping[str, Any]) -> str:
@@ -53,11 +46,11 @@ class Node:
         self.data_dir = data_dir or directory / "var"
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self.log = directory / "serve.log"
-        self.port = free_port()
+        self.port, admin_port = free_ports(2)
         self.node: dict[str, Any] = {
             "data_dir": str(self.data_dir),
             "listen": f"127.0.0.1:{self.port}",
-            "admin": f"127.0.0.1:{free_port()}",
+            "admin": f"127.0.0.1:{admin_port}",
             "drain_s": 3.0,
         }
         self.patience = patience or Patience()

@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from loader.activation import NoNode
 from loader.candidate import Silent
 from loader.publish import LoadRequest, publish
 from tests.compartments import deadline
+from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[2]
 COMMAND_S_MAX = 60.0
@@ -92,13 +92,6 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def until(done: Callable[[], Any], what: str, seconds: float = READY_S_MAX) -> Any:
     """Polls until something true comes back, which it returns."""
     return deadline.until(done, seconds, what)
@@ -126,7 +119,7 @@ class Person:
         self.directory = directory
         self.config = directory / "havok.toml"
         self.data_dir = directory / "var"
-        self.port, self.admin_port = free_port(), free_port()
+        self.port, self.admin_port = free_ports(2)
         self._served: list[Served] = []
         self.config.write_text(CONFIG.format(listen=self.port, admin=self.admin_port))
         self.things(1)
