@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 import duckdb
-import pyarrow.parquet
 
 from havok.errors import LoadError
 from loader import duck, exact, partitions, text
@@ -29,8 +28,10 @@ def read(connection: duck.Session, source: Source, overrides: Mapping[str, str],
         if source.format == "parquet":
             sql = _parquet(connection, source)
             if _looks_renamed([column for column, _ in describe(connection, sql)]):
+                from pyarrow.parquet import read_schema  # 50 MB that no other load needs
+
                 for path in source.paths:
-                    _own_names(source, pyarrow.parquet.read_schema(path).names)
+                    _own_names(source, read_schema(path).names)
             return _typed(connection, source, sql, overrides)
         relation = text.read(connection, source, overrides, live)
         names = [column for column, _ in relation.columns]
