@@ -57,7 +57,7 @@ def test_without_a_good_one_the_last_that_served_serves_on(tmp_path: Path, three
         assert (version, standby) == (damaged[-1], None)
         assert fault is not None
         assert f"{damaged[-1]} is damaged: a row failed" in fault
-        assert "oad again" in fault
+        assert "Load again" in fault
 
 
 def test_none_that_can_be_opened_is_said(tmp_path: Path, three: list[str]) -> None:

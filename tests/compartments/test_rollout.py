@@ -227,9 +227,9 @@ def test_damage_without_another_version(node: Node) -> None:
     status = node.status()
     assert status["datasets"]["things"]["live"] == one
     assert one in status["datasets"]["things"]["fault"]
-    assert "oad again" in status["datasets"]["things"]["fault"]
+    assert "Load again" in status["datasets"]["things"]["fault"]
     assert status["supervisor"]["seq"] == seq, "known damage is no news"
-    assert node.words().count("oad again") == 1
+    assert node.words().count("Load again") == 1
     node.swap(node.load(2, point=False))
     with node.client() as client:
         assert client.get("a", "k7").status == 200
