@@ -1,7 +1,7 @@
 # For hands that are used to make: each target is ./run's command of the same name.
 
-.PHONY: serve test check format bench setup clean
+.PHONY: serve test endurance check format bench setup clean
 .DEFAULT_GOAL := serve
 
-serve test check format bench setup clean:
+serve test endurance check format bench setup clean:
 	@exec ./run $@ $(ARGS)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-Unit = Literal["×", "keys/s", "s", "MB", "count", "ms"]
+Unit = Literal["×", "keys/s", "s", "MB", "count", "ms", "µs"]
 
 
 class Bar(msgspec.Struct, frozen=True):
@@ -44,6 +44,16 @@ SWAP_MIXED = Bar("swaps under load: answers that mix versions", "count", 0, 0)
 SWAP_STEP = Bar("swaps under load: p99.9 step over loads that activate nothing", "ms", None, 1.0)
 WORKER_USS = Bar("private memory (USS) of a worker, without snapshot pages", "MB", 45, 30)
 START = Bar("havok serve with snapshots → first 200", "s", 2.5, 1.0)
+SQL_POINT_OVER_KV = Bar("look-up of three fields by SQL over the kv service, CPU per request", "×", 1.15, 1.05)
+DEPARTURES = Bar("departures: 300 rows scanned, 20 answered, CPU per request", "µs", 400, 150)
+PLANE_HISTORY = Bar("plane_history: 100 rows by an index, joined, CPU per request", "µs", 600, 250)
+ROUTE_DELAYS = Bar("route_delays: 9,000 rows grouped, CPU per request", "ms", 12, 5)
+DEPARTURES_OVER_DUCKDB = Bar("departures over DuckDB in process on the cold twin", "×", 0.5, 0.1)
+PLANE_HISTORY_OVER_DUCKDB = Bar("plane_history over the same", "×", 0.5, 0.1)
+DEPARTURES_OVER_POSTGRES = Bar("departures over PostgreSQL by asyncpg, both processes", "×", 1.0, 0.5)
+PLANE_HISTORY_OVER_POSTGRES = Bar("plane_history over the same", "×", 1.0, 0.5)
+ROUTE_DELAYS_OVER_POSTGRES = Bar("route_delays over the same", "×", 2.5, 1.0)
+SQL_SWAP = Bar("a SQL service: settings → plan → compiled → bound → flipped, CPU", "ms", 20, 5)
 
 
 def judge(bar: Bar, figure: float | None) -> Verdict:

@@ -1,8 +1,7 @@
 """`python -m bench.http`: Havok and its peers, one core each, rounds interleaved.
 
-Rule: all servers stand ready on the server's core and one at a time is loaded from the
-client's core; each round visits every drive, the next one in the opposite order. CPU is
-read before and after each stretch, so what a server does while idle is not counted.
+Rule: all servers run on the server's core and are loaded from the client's core; how is
+`bench.contest`'s.
 """
 
 import argparse
@@ -14,19 +13,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
-import psutil
 from rich.console import Console
 
 from bench import bars
 from bench.bars import Verdict, judge
-from bench.cpu import Cores, assign_cores, cpu_seconds
+from bench.contest import Contest, Options
+from bench.cpu import assign_cores
 from bench.machine import Machine, look
-from bench.peer import Drive, Peer, Place, Running
+from bench.peer import Peer
 from bench.peers import aiohttp_lmdb, fastapi_redis, havok, nginx, redis, roapi
-from bench.process import StartFailed
 from bench.report import (
     Figures,
-    Round,
     Row,
     Skipped,
     end_if_failed,
@@ -39,8 +36,6 @@ from bench.report import (
     wide_console,
     write_json,
 )
-from bench.workload import read_workload
-from bench.wrk import ClientFailed
 
 PEERS: tuple[Peer, ...] = (
     nginx.Nginx(),
@@ -50,15 +45,6 @@ PEERS: tuple[Peer, ...] = (
     fastapi_redis.FastapiRedis(),
     havok.Havok(),
 )
-_WARM_S = 1.0
-
-
-class Options(msgspec.Struct, frozen=True):
-    rounds: int = 5
-    seconds: float = 3.0
-    many_keys: bool = True
-    small: bool = False
-    only: tuple[str, ...] = ()  # parts of names; empty: all
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -68,73 +54,6 @@ class Report(msgspec.Struct, frozen=True):
     bars: tuple[Verdict, ...]
     skipped: tuple[Skipped, ...]
     measured: tuple[Row, ...]  # every round, for whoever wants other statistics
-
-
-class Contest:
-    """The peers that could be started, and what was measured of each of their drives."""
-
-    def __init__(self, options: Options, console: Console) -> None:
-        self._options = options
-        self._console = console
-        self._entries: list[tuple[Running, Drive]] = []
-        self._rounds: dict[str, list[Round]] = {}
-        self.skipped: list[Skipped] = []
-
-    def start(self, all_peers: Sequence[Peer], cores: Cores, directory: Path, stack: ExitStack) -> None:
-        """Starts what can run; `stack` ends it."""
-        workload = read_workload()
-        for number, peer in enumerate(all_peers):
-            if self._options.only and not any(part.lower() in peer.name.lower() for part in self._options.only):
-                continue
-            if reason := peer.unavailable():
-                self.skipped.append(Skipped(peer.name, reason))
-                continue
-            own = directory / str(number)
-            own.mkdir()
-            with self._console.status(f"starting {peer.name}"):
-                try:
-                    running = peer.start(Place(own, cores, workload, self._options.many_keys))
-                except StartFailed as failure:
-                    own_fault = peer.name == havok.Havok.name
-                    self.skipped.append(Skipped(peer.name, f"it did not start: {failure}", failed=own_fault))
-                    continue
-            stack.callback(running.stop)
-            self._entries.extend((running, drive) for drive in running.drives)
-
-    def run(self) -> None:
-        for running, drive in self._entries[:]:
-            self._stretch(running, drive, min(_WARM_S, self._options.seconds))  # warm, not kept
-        for number in range(self._options.rounds):
-            order = self._entries[:] if number % 2 == 0 else self._entries[::-1]
-            for running, drive in order:
-                with self._console.status(f"round {number + 1} of {self._options.rounds}: {drive.name}"):
-                    measured = self._stretch(running, drive, self._options.seconds)
-                if measured is not None:
-                    self._rounds.setdefault(drive.name, []).append(measured)
-
-    def _stretch(self, running: Running, drive: Drive, seconds: float) -> Round | None:
-        """One stretch; a drive that fails leaves the contest with the reason."""
-        try:
-            pids = running.pids()
-            before = cpu_seconds(pids)
-            observed = drive.run(seconds)
-            used = cpu_seconds(pids) - before
-            if not observed.requests:
-                raise ClientFailed("no request was answered")
-        except (ClientFailed, psutil.NoSuchProcess) as failure:
-            reason = "a serving process ended" if isinstance(failure, psutil.NoSuchProcess) else str(failure)
-            self.skipped.append(Skipped(drive.name, reason, failed=drive.name in havok.ROWS))
-            self._entries.remove((running, drive))
-            self._rounds.pop(drive.name, None)
-            return None
-        return Round(observed, used)
-
-    def rows(self) -> list[Row]:
-        return [
-            Row(drive.name, drive.client, drive.items, drive.note, tuple(self._rounds[drive.name]))
-            for _, drive in self._entries
-            if drive.name in self._rounds
-        ]
 
 
 def verdicts(rows: Sequence[Row]) -> tuple[Verdict, ...]:

@@ -12,8 +12,25 @@ import msgspec
 
 from bench.cpu import Cores
 
-_PACKAGES = ("uvloop", "httptools", "lmdb", "duckdb", "aiohttp", "fastapi", "uvicorn", "redis", "roapi")
-_PROGRAMS = {"wrk": ["wrk", "-v"], "nginx": ["nginx", "-v"], "redis-server": ["redis-server", "--version"]}
+_PACKAGES = (
+    "uvloop",
+    "httptools",
+    "lmdb",
+    "duckdb",
+    "aiohttp",
+    "fastapi",
+    "uvicorn",
+    "redis",
+    "roapi",
+    "asyncpg",
+    "orjson",
+)
+_PROGRAMS = {
+    "wrk": ["wrk", "-v"],
+    "nginx": ["nginx", "-v"],
+    "redis-server": ["redis-server", "--version"],
+    "psql": ["psql", "--version"],
+}
 _BUSY_LOAD = 0.5
 
 

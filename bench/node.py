@@ -28,15 +28,20 @@ class Dataset(msgspec.Struct, frozen=True):
     source: str
     key: tuple[str, ...]
     keep_versions: int = 3
+    indexes: dict[str, tuple[str, ...]] = {}
 
 
 class Service(msgspec.Struct, frozen=True):
-    dataset: str
+    """A kv over a dataset, or with `sql` a query; `params`: rules by parameter, as they stand in the file."""
+
+    dataset: str = ""
     fields: tuple[str, ...] = ()
+    sql: str = ""
+    params: dict[str, dict[str, Any]] = {}
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What the node serves, by name; every service is a kv in the one compartment.
+    """What the node serves, by name; every service is in the one compartment.
 
     Each has a rate limit that is never reached, so that counting it is in the path.
     """
@@ -83,9 +88,16 @@ def node_missing() -> str | None:
 
 
 def _table(name: str, values: dict[str, Any]) -> str:
-    """A TOML table; JSON writes strings, numbers and arrays the same way."""
-    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items() if value not in ((), [], None)]
-    return "\n".join([f"[{name}]", *lines, ""])
+    """A TOML table; JSON writes strings, numbers and arrays the same way. What is empty is left out."""
+    given = {key: value for key, value in values.items() if value not in ((), [], {}, "", None)}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in given.items() if not isinstance(value, dict)]
+    below = [_table(f"{name}.{key}", value) for key, value in given.items() if isinstance(value, dict)]
+    return "\n".join([f"[{name}]", *lines, "", *below])
+
+
+def _service(service: Service) -> dict[str, Any]:
+    kind = "sql" if service.sql else "kv"
+    return {"kind": kind, "compartment": COMPARTMENT, **msgspec.to_builtins(service), "rate_limit": _UNREACHED}
 
 
 class Node:
@@ -106,11 +118,7 @@ class Node:
             ),
             f"[compartments.{COMPARTMENT}.workers]\nmin = 1\nmax = 1\n",
             *(_table(f"datasets.{name}", msgspec.to_builtins(found)) for name, found in contents.datasets.items()),
-            *(
-                _table(f"services.{name}", {"kind": "kv", "compartment": COMPARTMENT, **msgspec.to_builtins(service)})
-                for name, service in contents.services.items()
-            ),
-            *(_table(f"services.{name}.rate_limit", _UNREACHED) for name in contents.services),
+            *(_table(f"services.{name}", _service(service)) for name, service in contents.services.items()),
         ]
         self.config.write_text("\n".join(tables))
 

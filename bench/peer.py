@@ -40,9 +40,12 @@ class Drive(msgspec.Struct, frozen=True):
 
 
 class Running(msgspec.Struct, frozen=True):
+    """`answer(service, number)`: the body of one call, where peers are asked the same question."""
+
     pids: Callable[[], list[int]]
     drives: tuple[Drive, ...]
     stop: Callable[[], None]
+    answer: Callable[[str, int], bytes] | None = None
 
 
 class Peer(Protocol):

@@ -6,6 +6,8 @@ Every process that is started here is ended here, its descendants included, what
 
 import http.client
 import os
+import pwd
+import select
 import socket
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from bench.cpu import pinned
 REPOSITORY = Path(__file__).resolve().parent.parent
 READY_S_MAX = 30.0
 STOP_S_MAX = 15.0
+LINE_S_MAX = 60.0  # a stretch, or what comes before the first
 _POLL_S = 0.005
 _LOG_TAIL_CHARS = 300
 
@@ -54,18 +57,31 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 class Server:
-    """One started server; `log` takes what it prints."""
+    """One started server; `log` takes what it prints. `talks`: it is spoken to by its input and output."""
 
-    def __init__(self, argv: Sequence[str], core: int | None, log: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        core: int | None,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        *,
+        user: str | None = None,
+        talks: bool = False,
+    ) -> None:
+        """`user`: whose process it is, when that is not who asks."""
         self.log = log
         with pinned(core), log.open("wb") as output:
             self._process = subprocess.Popen(
                 argv,
                 cwd=log.parent,
                 env=env if env is not None else environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if talks else output,
+                stderr=output,
+                user=user,
+                group=user and pwd.getpwnam(user).pw_gid,
+                extra_groups=None if user is None else (),
                 start_new_session=True,  # Ctrl-C reaches the benchmark, which ends its servers in order
             )
 
@@ -91,6 +107,17 @@ class Server:
             self.stop()
             raise
 
+    def write(self, line: bytes) -> None:
+        assert self._process.stdin is not None, "started to be talked to"
+        self._process.stdin.write(line)
+        self._process.stdin.flush()
+
+    def read_line(self) -> bytes:
+        """One that answers one that was written; what there is of it when the process ends or is silent too long."""
+        assert self._process.stdout is not None, "started to be talked to"
+        ready, _, _ = select.select([self._process.stdout], [], [], LINE_S_MAX)
+        return self._process.stdout.readline() if ready else b""
+
     def last_words(self) -> str:
         """The end of the log on one line."""
         text = " ".join(self.log.read_text(errors="replace").split())
@@ -109,6 +136,9 @@ class Server:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
         _, left = psutil.wait_procs([process for process in family if process.pid != self.pid], timeout=2)
         for process in left:
             process.kill()

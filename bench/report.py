@@ -111,10 +111,11 @@ def wide_console() -> Console:
 
 def print_figures(console: Console, rows: Sequence[Figures], title: str) -> None:
     table = Table(title=title, title_justify="left")
+    beside_nginx = any(row.over_nginx is not None for row in rows)
     for heading in (
         "server, one core",
         "CPU µs/request",
-        "over nginx",
+        *(["over nginx"] if beside_nginx else []),
         "requests/s",
         "p50 µs",
         "p99 µs",
@@ -127,7 +128,7 @@ def print_figures(console: Console, rows: Sequence[Figures], title: str) -> None
         table.add_row(
             row.name,
             f"{row.cpu_us:.2f}",
-            "–" if row.over_nginx is None else f"{row.over_nginx:.2f} ×",
+            *(["–" if row.over_nginx is None else f"{row.over_nginx:.2f} ×"] if beside_nginx else []),
             f"{row.rate:,.0f}{saturated}",
             f"{row.p50_us:,.0f}",
             f"{row.p99_us:,.0f}",
@@ -180,6 +181,8 @@ def _figure(value: float, bar: Bar) -> str:
     match bar.unit:
         case "count" | "keys/s":
             return f"{value:,.0f}" if bar.unit == "count" else f"{value / 1e3:,.0f} k keys/s"
+        case "µs":
+            return f"{value:,.0f} µs"
         case _:
             return f"{value:.2f} {bar.unit}"
 

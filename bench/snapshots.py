@@ -16,6 +16,7 @@ def load(
     key: tuple[str, ...],
     source: str,
     *,
+    indexes: dict[str, tuple[str, ...]] | None = None,
     loader: LoaderSettings | None = None,
     progress: Progress | None = None,
 ) -> LoadResult:
@@ -23,7 +24,7 @@ def load(
     request = LoadRequest(
         data_dir=data_dir,
         dataset=dataset,
-        settings=DatasetSettings(key=key),
+        settings=DatasetSettings(key=key, indexes=indexes or {}),
         config_dir=data_dir,
         loader=loader or LoaderSettings(),
         source=source,
@@ -31,7 +32,13 @@ def load(
     return publish(request, NoNode(), progress or Silent())
 
 
-def loaded(data_dir: Path, dataset: str, key: tuple[str, ...], source: str) -> Snapshot:
+def loaded(
+    data_dir: Path,
+    dataset: str,
+    key: tuple[str, ...],
+    source: str,
+    indexes: dict[str, tuple[str, ...]] | None = None,
+) -> Snapshot:
     """A new version of the dataset, open; the caller releases it."""
-    result = load(data_dir, dataset, key, source)
+    result = load(data_dir, dataset, key, source, indexes=indexes)
     return open_snapshot(version_dir(data_dir, dataset, result.version))

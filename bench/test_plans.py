@@ -15,8 +15,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.snapshots import loaded
 from bench.workload import AIRPORTS, BATCH_KEYS, FLIGHT_FIELDS, FLIGHT_KEY, FLIGHTS, Workload, read_workload
-from engine.plan import Plan
-from engine.planner import plan_service
+from engine.plan import Plan, Point
+from engine.planner import plan_lookup
 from engine.program import Compiled, Program
 from engine.snapshot import Snapshot
 from havok.manifest import Manifest
@@ -46,12 +46,14 @@ def flights(tmp_path_factory: pytest.TempPathFactory, small: bool) -> Iterator[S
 
 def _plan(manifest: Manifest, fields: tuple[str, ...] = ()) -> Plan:
     settings = ServiceSettings(kind="kv", dataset=manifest.dataset, compartment="bench", fields=fields)
-    return plan_service("bench", settings, manifest)
+    return plan_lookup("bench", settings, manifest)
 
 
 @contextmanager
 def _program(snapshot: Snapshot, fields: tuple[str, ...] = ()) -> Iterator[Program]:
-    program = Program(Compiled(_plan(snapshot.manifest, fields)), {snapshot.dataset: snapshot})
+    plan = _plan(snapshot.manifest, fields)
+    assert isinstance(plan.access, Point)
+    program = Program(Compiled(plan, plan.access), {snapshot.dataset: snapshot})
     try:
         yield program
     finally:

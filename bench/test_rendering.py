@@ -8,10 +8,10 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.workload import FLIGHT_FIELDS, FLIGHTS
-from engine.plan import OutputColumn
+from engine.column import OutputColumn
+from engine.forms.transcode import to_msgpack
+from engine.http.responses import error_response, head, http_date, response
 from engine.program import projection
-from engine.responses import error_response, head, http_date, response
-from engine.transcode import to_msgpack
 from havok.errors import BadParam
 
 HEADERS = b"Havok-Version: flights@20261123T030405Z-1a2b3c4d\r\nHavok-Compartment: travel-high\r\n"

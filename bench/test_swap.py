@@ -13,10 +13,11 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from bench.snapshots import load, loaded
 from bench.workload import AIRPORTS, Request, Workload, read_workload
-from engine.planner import plan_service
+from engine.http.route import Route
+from engine.http.server import Server
+from engine.plan import Point
+from engine.planner import plan_lookup
 from engine.program import Compiled, Program
-from engine.route import Route
-from engine.server import Server
 from engine.snapshot import Snapshot, open_snapshot
 from havok.layout import version_dir
 from havok.settings import ServiceSettings
@@ -51,8 +52,9 @@ def server(snapshot: Snapshot) -> Iterator[Server]:
 
 
 def _route(server: Server, snapshot: Snapshot) -> Route:
-    plan = plan_service(SERVICE, SETTINGS, snapshot.manifest)
-    return Route(Program(Compiled(plan), {snapshot.dataset: snapshot}), server.date)
+    plan = plan_lookup(SERVICE, SETTINGS, snapshot.manifest)
+    assert isinstance(plan.access, Point)
+    return Route(Program(Compiled(plan, plan.access), {snapshot.dataset: snapshot}), server.date)
 
 
 class Caller:

@@ -14,8 +14,8 @@ import resource
 import socket
 from collections.abc import Callable
 
-from engine.head import BODY_BYTES_MAX
-from engine.reactor import Reactor
+from engine.http.head import BODY_BYTES_MAX
+from engine.http.reactor import Reactor
 
 MESSAGE_BYTES_MAX = 96 * 1024  # a body read (64 KiB) and a head (24 KiB) with room
 RECEIVED_BYTES_MAX = BODY_BYTES_MAX + MESSAGE_BYTES_MAX  # a whole request and what was read after it

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from compartments.deployment import faults_on
+from compartments.planning import Planning
 from compartments.stored import StoredServices, parse
 from havok.config import Loaded, read_settings
 from havok.errors import ConfigError, Fault, NodeError
@@ -80,11 +80,9 @@ class Configuration:
                 raise NodeError(f"service {name} stands in the configuration file; change it there and reload")
         loaded = self._read({**stored, **new})
         for name in new:
-            manifest = live.get(loaded.settings.services[name].dataset)
-            faults = [] if manifest is None else faults_on(loaded.settings, manifest)
-            mine = [fault for fault in faults if f"service {name}:" in fault]
-            if mine:
-                raise NodeError(mine[0])
+            refusal = Planning().deployment(loaded.settings, name, live).refusal
+            if refusal is not None and refusal.code == "bad_plan":
+                raise NodeError(refusal.detail)
         return loaded
 
     def without_service(self, name: str) -> Loaded:

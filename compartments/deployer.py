@@ -17,13 +17,16 @@ import msgspec
 
 from compartments.deployment import Deployment, Refusal, Stage
 from compartments.entries import Entries
-from engine.plan import Plan
-from engine.program import Compiled, Program
-from engine.route import Elsewhere, Route, Target, Unready
-from engine.server import Server
+from compartments.pools import Pools
+from engine.forms import arrow
+from engine.http.route import Elsewhere, Route, Target, Unready
+from engine.http.server import Server
+from engine.plan import Plan, Select
+from engine.programs import AnyCompiled, AnyProgram, bind, compile_plan, route_class
 from engine.snapshot import Snapshot, verify_snapshot
 from havok.errors import DamagedVersion, HavokError, NoVersion, StoreDown
 from havok.layout import version_dir
+from havok.settings import ExecutorSettings
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +84,10 @@ class Deployer:
         self._broken: dict[VersionKey, str] = {}
         self._put_off: dict[VersionKey, str] = {}  # not opened yet for want of something that is no fault of theirs
         self._plan_faults: dict[str, str] = {}
-        self._prepared: dict[Deployment, Program] = {}  # compiled aside for a stage
-        self._compiled: dict[str, Compiled] = {}  # by service, of its newest plan
+        self._prepared: dict[Deployment, AnyProgram] = {}  # compiled aside for a stage
+        self._arrow: asyncio.Future[None] | None = None  # got ready, from the first plan that can answer in it
+        self._pools = Pools(data_dir, server.loop)
+        self._compiled: dict[str, AnyCompiled] = {}  # by service, of its newest plan
         self._served: dict[str, Deployment] = {}  # service → what its target was made from
 
     # -- what the worker reports -----------------------------------------------------
@@ -140,6 +145,8 @@ class Deployer:
         keep |= self._in_routes()
         for pair in [pair for pair in self._open if pair not in keep]:
             self._open.pop(pair).release()
+        used = [*self._served.values(), *self._prepared]
+        self._pools.keep(item.executors for item in used if item.executors is not None)
         self._on_change()
 
     async def _open_version(self, pair: VersionKey) -> None:
@@ -228,20 +235,25 @@ class Deployer:
         unopened = self._broken.keys() | self._put_off.keys()
         return deployment.service in self._plan_faults or not unopened.isdisjoint(deployment.versions)
 
-    def _compile(self, deployment: Deployment, fault_key: str) -> Program | None:
+    def _compile(self, deployment: Deployment, fault_key: str) -> AnyProgram | None:
         assert deployment.plan is not None
         try:
-            return Program(self._code(deployment.plan), {pair[0]: self._open[pair] for pair in deployment.versions})
+            snapshots = {pair[0]: self._open[pair] for pair in deployment.versions}
+            return bind(
+                self._code(deployment.plan), snapshots, self._pools.of(deployment.executors or ExecutorSettings())
+            )
         except Exception as error:  # whatever is wrong with a plan, the old one stands
             log.exception("service %s does not compile", deployment.service)
             self._plan_faults[fault_key] = str(error)
             return None
 
-    def _code(self, plan: Plan) -> Compiled:
+    def _code(self, plan: Plan) -> AnyCompiled:
         """The plan compiled; a new version with the same schema finds it done."""
         compiled = self._compiled.get(plan.service)
         if compiled is None or compiled.plan != plan:
-            compiled = self._compiled[plan.service] = Compiled(plan)
+            compiled = self._compiled[plan.service] = compile_plan(plan)
+            if self._arrow is None and isinstance(plan.access, Select):
+                self._arrow = self._server.loop.run_in_executor(None, arrow.prepare)
         return compiled
 
     def _flip(self) -> None:
@@ -290,7 +302,8 @@ class Deployer:
             program = self._compile(wanted, name) if self._is_open(wanted) else None
         if program is not None:
             histogram, limit = (old.histogram, old.limit) if isinstance(old, Route) else (None, None)
-            return Route(program, self._server.date, workers=wanted.workers, histogram=histogram, limit=limit)
+            made = route_class(program)
+            return made(program, self._server.date, workers=wanted.workers, histogram=histogram, limit=limit)
         if not isinstance(old, Route):  # and never Elsewhere: two workers would send a caller to and fro
             reason = next((self._broken[pair] for pair in wanted.versions if pair in self._broken), None)
             waiting = NoVersion(f"service {name} is starting", retry_after_s=1)
@@ -307,6 +320,9 @@ class Deployer:
         for snapshot in self._open.values():
             snapshot.release()
         await asyncio.gather(*self._closing.values(), return_exceptions=True)
+        await self._pools.close()
+        if self._arrow is not None:
+            await asyncio.gather(self._arrow, return_exceptions=True)
 
 
 def _error(refusal: Refusal) -> HavokError:

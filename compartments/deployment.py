@@ -1,7 +1,7 @@
-"""What a node's settings and live versions ask of its workers.
+"""What workers are asked for, as it stands in the ledger.
 
-Rule: pure. One deployment per service: its plan and the versions it is to read, or the
-reason why it cannot answer. Entries of the ledger are named here:
+Rule: plain data. One deployment per service: its plan and the versions it is to read, or the
+reason why it cannot answer; `planning` makes them. Entries of the ledger are named here:
 
     deploy/<service>      Deployment       to serve now
     stage/<dataset>       Stage            to have ready, aside
@@ -9,14 +9,10 @@ reason why it cannot answer. Entries of the ledger are named here:
     peers/<compartment>   list of sockets  workers that take connections
 """
 
-from collections.abc import Mapping
-
 import msgspec
 
-from engine.plan import Plan, PlanError
-from engine.planner import plan_service
-from havok.manifest import Manifest
-from havok.settings import Settings
+from engine.plan import Plan
+from havok.settings import ExecutorSettings
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -33,6 +29,7 @@ class Deployment(msgspec.Struct, frozen=True):
     plan: Plan | None = None
     versions: tuple[tuple[str, str], ...] = ()  # (dataset, version)
     refusal: Refusal | None = None
+    executors: ExecutorSettings | None = None  # for an analytical plan
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -56,32 +53,3 @@ def standby_key(dataset: str) -> str:
 
 def peers_key(compartment: str) -> str:
     return f"peers/{compartment}"
-
-
-def deployments(settings: Settings, live: Mapping[str, Manifest]) -> dict[str, Deployment]:
-    """Every service → its deployment on the live versions."""
-    return {name: deployment(settings, name, live.get(service.dataset)) for name, service in settings.services.items()}
-
-
-def deployment(settings: Settings, name: str, manifest: Manifest | None) -> Deployment:
-    service = settings.services[name]
-    workers = settings.compartments[service.compartment].workers.min
-    if manifest is None:
-        detail = f"dataset {service.dataset} has no version yet; load it with: havok load {service.dataset}"
-        return Deployment(name, service.compartment, workers, refusal=Refusal("no_version", detail))
-    try:
-        plan = plan_service(name, service, manifest)
-    except PlanError as error:
-        return Deployment(name, service.compartment, workers, refusal=Refusal("bad_plan", error.detail))
-    return Deployment(name, service.compartment, workers, plan, ((manifest.dataset, manifest.version),))
-
-
-def dependents(settings: Settings, dataset: str) -> list[str]:
-    """Services that read a dataset."""
-    return [name for name, service in settings.services.items() if service.dataset == dataset]
-
-
-def faults_on(settings: Settings, manifest: Manifest) -> list[str]:
-    """Plans that would not compile on a manifest, a sentence each."""
-    found = (deployment(settings, name, manifest).refusal for name in dependents(settings, manifest.dataset))
-    return [refusal.detail for refusal in found if refusal is not None]

@@ -18,9 +18,9 @@ from compartments.channel import Outbox
 from compartments.follower import Follower
 from compartments.peers import Peers
 from compartments.process import GateSettings, start_loop
-from engine.head import REQUEST_LINE_MAX
-from engine.reactor import Reactor
-from engine.responses import error_response, http_date
+from engine.http.head import REQUEST_LINE_MAX
+from engine.http.reactor import Reactor
+from engine.http.responses import error_response, http_date
 from havok.errors import Overloaded
 from havok.messages import Report
 

@@ -5,6 +5,7 @@ damaged: by its manifest or file size here, by its hashes or a row's checksum in
 """
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -74,6 +75,12 @@ def choose(data_dir: Path, dataset: str, damaged: dict[str, str]) -> Choice:
     if good[0].version != pointer:
         fault = f"{dataset}: {faults[0]}; serving {good[0].version} instead. Load again, or: havok rollback {dataset}"
     return Choice(good[0], pointer, fault, good[1].version if len(good) > 1 else None)
+
+
+def live_manifests(data_dir: Path, datasets: Iterable[str]) -> dict[str, Manifest]:
+    """Of each dataset that has a version to serve."""
+    found = {name: choose(data_dir, name, {}).manifest for name in datasets}
+    return {name: manifest for name, manifest in found.items() if manifest is not None}
 
 
 def _check(data_dir: Path, dataset: str, version: str) -> Manifest:

@@ -28,12 +28,23 @@ class GateSettings(msgspec.Struct, frozen=True):
     data_dir: str
     listener_fd: int  # inherited; the supervisor holds it too
     drain_s: float
-    line_s: float = 5.0  # a connection's first line arrives within; the head's deadline, see engine.connection
+    line_s: float = 5.0  # a connection's first line arrives within; the head's deadline, see engine.http.connection
     alone_s: float = 5.0  # a start with its workers takes 1 s; after as long without any, callers are told so
 
     @property
     def data_path(self) -> Path:
         return Path(self.data_dir)
+
+
+class ExecutorSettings(msgspec.Struct, frozen=True):
+    """Executors of one worker; `processes_max` and `queue_max` are the worker's side of it."""
+
+    data_dir: str
+    processes_max: int = 1
+    memory_mb: int = 512  # DuckDB's, in each process
+    threads: int = 1
+    timeout_s: float = 30.0  # of a query, from its start to the last byte of its answer
+    queue_max: int = 16  # requests that wait for a process: one second of queries of 60 ms
 
 
 def start_loop(on_terminate: Callable[[], None]) -> asyncio.AbstractEventLoop:

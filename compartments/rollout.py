@@ -12,20 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from compartments.deployment import (
-    Deployment,
-    Stage,
-    dependents,
-    deploy_key,
-    deployment,
-    deployments,
-    faults_on,
-    stage_key,
-    standby_key,
-)
+from compartments.deployment import Deployment, Stage, deploy_key, stage_key, standby_key
 from compartments.fleet import Fleet, Process
 from compartments.ledger import Ledger
 from compartments.live import Choice, choose
+from compartments.planning import Planning
 from havok.errors import NodeError
 from havok.layout import version_dir
 from havok.manifest import Manifest, read_manifest
@@ -52,6 +43,7 @@ class Rollout:
         self._changed = asyncio.Event()
         self._stages = 0
         self._staged: dict[str, str] = {}  # what is staged → the id of its stage
+        self.planning = Planning()
         self.settings = Settings()
         self.choices: dict[str, Choice] = {}
 
@@ -62,7 +54,11 @@ class Rollout:
         return _manifests(self.choices)
 
     def wanted(self) -> dict[str, Deployment]:
-        return deployments(self.settings, self.live)
+        return self.planning.deployments(self.settings, self.live)
+
+    def faults_on(self, manifest: Manifest) -> list[str]:
+        """Live plans that would not compile on a manifest, a sentence each."""
+        return self.planning.faults_on(self.settings, self.live, manifest)
 
     def look(self, datasets: Iterable[str]) -> None:
         """Reads pointers and manifests again."""
@@ -96,11 +92,13 @@ class Rollout:
         Raises NodeError naming the plan or the worker that refuses it, DamagedVersion.
         """
         manifest = read_manifest(version_dir(self._data_dir, dataset, version))
-        faults = faults_on(self.settings, manifest)
+        faults = self.faults_on(manifest)
         if faults:
-            raise NodeError("; ".join(faults))
-        names = dependents(self.settings, dataset)
-        items = tuple(deployment(self.settings, name, manifest) for name in names)
+            raise NodeError("\n".join(faults))
+        after = {**self.live, dataset: manifest}
+        names = self.planning.dependents(self.settings, dataset)
+        made = (self.planning.deployment(self.settings, name, after) for name in names)
+        items = tuple(item for item in made if item.plan is not None)  # what has none holds the others up for nothing
         workers = await self._stage(dataset, f"{dataset}@{version}", items)
         self._damaged.get(dataset, {}).pop(version, None)  # they found it whole
         return workers
@@ -158,7 +156,7 @@ class Rollout:
         stage = self._staged.get(dataset)
         self.publish()
         try:
-            workers = await self._acknowledged(dependents(self.settings, dataset))
+            workers = await self._acknowledged(self.planning.dependents(self.settings, dataset))
             live = self.live.get(dataset)
             log.info("dataset %s: %s is live on %d workers", dataset, live.version if live else "nothing", workers)
             return workers
@@ -223,7 +221,8 @@ class Rollout:
         old = {key: value for key, value in self._ledger.state().entries.items() if key.startswith("deploy/")}
         if not old:
             return ()
-        wanted = deployments(settings, _manifests({name: self._choose(name) for name in settings.datasets}))
+        live = _manifests({name: self._choose(name) for name in settings.datasets})
+        wanted = self.planning.deployments(settings, live)
         return tuple(
             item
             for name, item in wanted.items()

@@ -98,14 +98,15 @@ def _service(settings: ServiceSettings, item: Deployment, rollout: Rollout, flee
         "state": "live",
         "kind": settings.kind,
         "dataset": settings.dataset,
+        "datasets": list(rollout.planning.datasets(rollout.settings, name)),
         "compartment": item.compartment,
         "grade": settings.grade,
     }
     workers = fleet.workers(item.compartment)
     if item.refusal is not None:
         state = "no_version" if item.refusal.code == "no_version" else "faulty"
-        choice = rollout.choices.get(settings.dataset)
-        damage = choice.fault if choice is not None and choice.manifest is None else None
+        choices = [rollout.choices[dataset] for dataset in document["datasets"] if dataset in rollout.choices]
+        damage = next((choice.fault for choice in choices if choice.manifest is None and choice.fault), None)
         return document | {"state": state, "reason": damage or item.refusal.detail}
     wanted = dict(item.versions)
     behind = [process for process in workers if process.report is None or process.report.serving.get(name) != wanted]

@@ -18,7 +18,7 @@ import zmq
 from compartments.bus import Wire
 from compartments.claim import listen, lock_data_dir, next_epoch
 from compartments.configuration import Configuration
-from compartments.deployment import faults_on, peers_key
+from compartments.deployment import peers_key
 from compartments.fleet import Fleet, Patience, end_orphans
 from compartments.ledger import Ledger
 from compartments.live import Choice
@@ -227,10 +227,10 @@ class Supervisor:
             case messages.StatusRequest():
                 return self.status()
             case messages.AcceptRequest(manifest=document):
-                faults = faults_on(self.rollout.settings, msgspec.json.decode(document, type=Manifest))
+                faults = self.rollout.faults_on(msgspec.json.decode(document, type=Manifest))
                 if faults:
-                    log.warning("a candidate was refused: %s", "; ".join(faults))
-                    raise NodeError("; ".join(faults))
+                    log.warning("a candidate was refused: %s", "\n".join(faults))
+                    raise NodeError("\n".join(faults))
                 return None
             case messages.StageRequest(dataset=dataset, version=version, pid=pid):
                 return {"workers": await self._stage(dataset, version, pid)}

@@ -18,7 +18,7 @@ from compartments.deployer import Deployer
 from compartments.follower import Follower
 from compartments.peers import Peers
 from compartments.process import WorkerSettings, start_loop
-from engine.server import Server
+from engine.http.server import Server
 from havok.messages import Report
 
 IDLE_GRACE_S = 0.5  # how long a keep-alive connection may wait to be told that it ends
@@ -86,7 +86,7 @@ class Worker:
             faults=self._deployer.faults,
             connections=len(self._server.connections),
             requests=self._server.count_requests(),
-            errors=dict(self._server.errors),
+            errors=dict(self._server.problems.counts),
             handed_over=self._server.handed_over,
             busy=(cpu - cpu_since) / (now - since) if now > since else 0.0,
         )

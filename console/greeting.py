@@ -16,7 +16,8 @@ import msgspec
 from compartments.supervisor import Supervisor
 from console import terminal
 from engine.params import Binder
-from engine.plan import Plan
+from engine.plan import Analysis, Plan, Point
+from engine.queries.expression import Argument
 from havok.errors import DamagedVersion, RequestError
 from havok.keys import HASHED_BYTES
 from havok.layout import version_dir
@@ -56,8 +57,7 @@ class Greeting:
             if self._said.get(name) != state:
                 self._said[name] = state
                 await self._say(name, found)
-            source = self._supervisor.settings.datasets[found["dataset"]].source
-            more |= state == "starting" or (state == "no_version" and source is not None)
+            more |= state == "starting" or (state == "no_version" and self._awaited(found)[1])
         return more
 
     async def _say(self, name: str, found: dict[str, Any]) -> None:
@@ -66,10 +66,16 @@ class Greeting:
         elif found["state"] == "faulty":
             self._line(name, terminal.paint(found["reason"], "red"))
         elif found["state"] == "no_version":
-            source = self._supervisor.settings.datasets[found["dataset"]].source
-            dataset = found["dataset"]
-            waits = f"loading {dataset} …" if source else f"waits for its data: havok load {dataset} FILE"
+            dataset, loads = self._awaited(found)
+            waits = f"loading {dataset} …" if loads else f"waits for its data: havok load {dataset} FILE"
             self._line(name, terminal.paint(waits, "dim"))
+
+    def _awaited(self, found: dict[str, Any]) -> tuple[str, bool]:
+        """The first of a service's datasets that has no version, and whether that is being loaded."""
+        live = self._supervisor.rollout.live
+        settings = self._supervisor.settings.datasets
+        missing = [name for name in found["datasets"] if name not in live] or found["datasets"]
+        return missing[0], all(settings[name].source is not None for name in missing)
 
     def _line(self, name: str, text: str) -> None:
         terminal.say(f"  {name:<{self._width}}  {text}")
@@ -79,17 +85,19 @@ class Greeting:
         query = "key=…"
         if item.plan is not None:
             directory = version_dir(self._supervisor.data_dir, *item.versions[0])
-            query = sample_query(item.plan, directory) or "&".join(f"{param.name}=…" for param in item.plan.params)
+            missing = [param.name for param in item.plan.params if param.default is None]
+            query = sample_query(item.plan, directory) or "&".join(f"{name}=…" for name in missing)
         return f"curl 'http://{self._supervisor.settings.node.listen}/v1/{name}?{query}'"
 
 
 def sample_query(plan: Plan, directory: Path) -> str | None:
     """The query string of one of the version's first rows; None when none of them fits the plan's rules."""
     binder = Binder(plan.params)
+    sampled = sampled_columns(plan)
     try:
         for body in _first_rows(directory / ROWS_FILE):
             row = _decode_row(body)
-            query = urlencode([(param.name, _text(row[param.name])) for param in plan.params])
+            query = urlencode([(param, _text(row[column])) for param, column in sampled.items()])
             try:
                 binder.from_query(query.encode())
             except RequestError:
@@ -98,6 +106,22 @@ def sample_query(plan: Plan, directory: Path) -> str | None:
     except (lmdb.Error, OSError, DamagedVersion, msgspec.DecodeError, KeyError):
         return None  # a sample is a courtesy; what is wrong is said elsewhere
     return None
+
+
+def sampled_columns(plan: Plan) -> dict[str, str]:
+    """Parameter → the column whose values it may have, where a parameter is sought in one."""
+    if isinstance(plan.access, Point):
+        return {param.name: param.name for param in plan.params}
+    needed = {param.name: param.name for param in plan.params if param.default is None}
+    if isinstance(plan.access, Analysis):
+        return needed
+    seek = plan.access.query.seek
+    return needed | {
+        value.name: column.name
+        for column, values in zip(seek.columns, seek.equals, strict=False)
+        for value in values
+        if isinstance(value, Argument)
+    }
 
 
 def _first_rows(path: Path) -> list[bytes]:

@@ -34,7 +34,7 @@ class Traits(msgspec.Struct, frozen=True):
     @property
     def rank(self) -> tuple[bool, bool, int]:
         """Sorts the likelier key first."""
-        return (not _NAMED_LIKE_KEY.search(_snake(self.name)), self.kind in _RARELY_KEY, self.position)
+        return (not _NAMED_LIKE_KEY.search(snake(self.name)), self.kind in _RARELY_KEY, self.position)
 
 
 def guess_key(connection: duck.Session, sql: str, columns: Sequence[tuple[str, str]]) -> tuple[tuple[str, ...], int]:
@@ -83,6 +83,6 @@ def _kind(column: str, type_text: str) -> str | None:
         return None
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
     """customerId → customer_Id"""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)

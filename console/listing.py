@@ -12,6 +12,7 @@ from console import terminal
 from console.node import Node, is_running, status_if_running
 from console.status import about, coloured
 from console.workplace import Workplace
+from engine.front import datasets_of
 from havok import messages
 from havok.errors import DamagedVersion, NodeError, OperatorError
 from havok.layout import live_version, version_dir
@@ -30,6 +31,7 @@ def services(place: Workplace, *, as_json: bool) -> None:
             "service": name,
             "kind": service.kind,
             "dataset": service.dataset,
+            "datasets": list(datasets_of(service)),
             "compartment": service.compartment,
             "grade": service.grade,
             "state": states.get(name, {}).get("state", "not applied" if running else NOT_RUNNING),
@@ -43,7 +45,8 @@ def services(place: Workplace, *, as_json: bool) -> None:
         return
     headers = ["SERVICE", "KIND", "DATASET", "COMPARTMENT", "GRADE", "STATE", "FROM"]
     rows = [
-        [*(str(item[key]) for key in ("service", "kind", "dataset", "compartment", "grade")),
+        [str(item["service"]), str(item["kind"]), ", ".join(item["datasets"]),
+         str(item["compartment"]), str(item["grade"]),
          coloured(str(item["state"])) if running else NOT_RUNNING,
          "added at run time" if item["added"] else "configuration"]
         for item in found
@@ -97,7 +100,9 @@ def remove(place: Workplace, name: str, *, as_json: bool) -> None:
 def datasets(place: Workplace, *, as_json: bool) -> None:
     used: dict[str, list[str]] = {name: [] for name in place.settings.datasets}
     for name, service in place.settings.services.items():
-        used[service.dataset].append(name)
+        for dataset in datasets_of(service):
+            if dataset in used:
+                used[dataset].append(name)
     found = [_dataset(place, name, used[name]) for name in place.settings.datasets]
     if as_json:
         terminal.print_json({"datasets": found})

@@ -144,11 +144,13 @@ class Hooks:
     def accept(self, manifest: Manifest) -> None:
         """Raises LoadError naming each service whose plan does not compile on the manifest."""
         if self._node is None:
-            from compartments.deployment import faults_on
+            from compartments.live import live_manifests
+            from compartments.planning import Planning
 
-            faults = faults_on(self._settings, manifest)
+            live = live_manifests(self._data_dir, self._settings.datasets)
+            faults = Planning().faults_on(self._settings, live, manifest)
             if faults:
-                raise LoadError(_refused(manifest, "; ".join(faults)))
+                raise LoadError(_refused(manifest, "\n".join(faults)))
             return
         try:
             self._node.request(messages.AcceptRequest(encode_manifest(manifest)))

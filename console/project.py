@@ -11,10 +11,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
-from console import terminal
+from console import references, terminal
 from console.key_guess import guess_key
+from console.proposals import Proposal, Proposals, propose
+from console.references import Table
 from havok.config import read_settings
 from havok.errors import OperatorError
 from havok.settings import LoaderSettings
@@ -40,16 +40,6 @@ tyo,Tokyo,Japan,14094000,35.68,139.69
 """
 
 
-class Table(msgspec.Struct, frozen=True):
-    """A file as the project will have it; an empty key was not found."""
-
-    name: str
-    source: str
-    key: tuple[str, ...]
-    rows: int
-    columns: tuple[str, ...]
-
-
 def init(directory: Path, files: Sequence[Path], *, as_json: bool) -> None:
     """Raises OperatorError when there is a project already, LoadError for a file that cannot be read."""
     config = directory / CONFIG
@@ -59,28 +49,31 @@ def init(directory: Path, files: Sequence[Path], *, as_json: bool) -> None:
     if not files and sample.exists():
         raise OperatorError(f"{sample} is there already; to use it: havok init {directory} {sample}")
     names = _names(files or [sample])
-    tables = [_look(file, name, directory) for file, name in zip(files, names, strict=True)] if files else []
+    tables, proposals = _look(files, names, directory) if files else ([], Proposals())
     directory.mkdir(parents=True, exist_ok=True)
     if not files:
         sample.write_text(_SAMPLE_ROWS, encoding="utf-8")
-        tables = [_look(sample, names[0], directory)]
-    config.write_text(document(tables, _slug(directory.absolute().name)), encoding="utf-8")
+        tables, proposals = _look([sample], names, directory)
+    config.write_text(document(tables, _slug(directory.absolute().name), proposals), encoding="utf-8")
     if as_json:
-        terminal.print_json({"config": str(config), "datasets": tables})
+        terminal.print_json({"config": str(config), "datasets": tables, "services": proposals.services})
     else:
-        _say_next(directory, config, tables)
+        _say_next(directory, config, tables, proposals)
 
 
-def _look(file: Path, name: str, directory: Path) -> Table:
-    source = locate(os.path.abspath(file), Path.cwd())
-    settings = LoaderSettings()
+def _look(files: Sequence[Path], names: Sequence[str], directory: Path) -> tuple[list[Table], Proposals]:
     with (
         tempfile.TemporaryDirectory(prefix="havok-init-") as spill,
-        duck.session(settings, Path(spill) / "spill", Path.cwd()) as connection,
+        duck.session(LoaderSettings(), Path(spill) / "spill", Path.cwd()) as connection,
     ):
-        relation = reader.read(connection, source, {}, {})
-        key, rows = guess_key(connection, relation.sql, relation.columns)
-    return Table(name, _shown(file, directory), key, rows, tuple(column for column, _ in relation.columns))
+        found: list[tuple[Table, str]] = []
+        for file, name in zip(files, names, strict=True):
+            relation = reader.read(connection, locate(os.path.abspath(file), Path.cwd()), {}, {})
+            key, rows = guess_key(connection, relation.sql, relation.columns)
+            columns, types = zip(*relation.columns, strict=True)
+            found.append((Table(name, _shown(file, directory), key, rows, columns, types), relation.sql))
+        tables = [table for table, _ in found]
+        return tables, propose(tables, references.find(connection, found))
 
 
 def _shown(file: Path, directory: Path) -> str:
@@ -108,7 +101,7 @@ def _slug(text: str) -> str:
     return (found if found[:1].isalpha() else f"t-{found}".rstrip("-"))[:50] if found else "table"
 
 
-def document(tables: Sequence[Table], business: str) -> str:
+def document(tables: Sequence[Table], business: str, proposals: Proposals) -> str:
     """The text of havok.toml."""
     parts = [
         "# Written by havok init. Every key there is, with its default: the havok.toml in Havok's repository.\n"
@@ -121,12 +114,29 @@ def document(tables: Sequence[Table], business: str) -> str:
     for table in tables:
         key = f"key = {_array(table.key)}" if table.key else "key = []  # name the columns that together are unique"
         columns = _plain(", ".join(table.columns))
-        parts.append(f"[datasets.{table.name}]\nsource = {_string(table.source)}\n{key}\n# columns: {columns[:200]}\n")
+        listed = proposals.indexes.get(table.name, {})
+        indexes = ", ".join(f"{name} = {_array(indexed)}" for name, indexed in listed.items())
+        parts.append(
+            f"[datasets.{table.name}]\nsource = {_string(table.source)}\n{key}\n"
+            + (f"indexes = {{ {indexes} }}\n" if indexes else "")
+            + f"# columns: {columns[:200]}\n"
+        )
         parts.append(
             f"[services.{table.name}]  # GET /v1/{table.name}?{_query(table)}\n"
             f'kind = "kv"\ndataset = "{table.name}"\ncompartment = "main"\n'
         )
+    parts += [_service(proposal) for proposal in proposals.services]
     return "\n".join(parts)
+
+
+def _service(proposal: Proposal) -> str:
+    sql = proposal.sql.replace("\\", "\\\\").replace('"', '\\"')
+    limit = 'params = { limit = { type = "int", default = 100, min = 1, max = 1000 } }\n' if proposal.has_limit else ""
+    return (
+        f"# {_plain(proposal.says).capitalize()}; what it costs: havok plan {proposal.name}\n"
+        f"[services.{proposal.name}]  # GET /v1/{proposal.name}?{_plain(proposal.sample)}\n"
+        f'kind = "sql"\ncompartment = "main"\nsql = """\n{sql}\n"""\n{limit}'
+    )
 
 
 def _query(table: Table) -> str:
@@ -147,11 +157,13 @@ def _string(value: str) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
-def _say_next(directory: Path, config: Path, tables: Sequence[Table]) -> None:
+def _say_next(directory: Path, config: Path, tables: Sequence[Table], proposals: Proposals) -> None:
     terminal.say(f"wrote {config}")
     for table in tables:
         key = ", ".join(table.key) or terminal.paint("none found", "red")
         terminal.say(f"  {table.name}: {terminal.plural(table.rows, 'row')}, key {key}, at /v1/{table.name}")
+    for proposal in proposals.services:
+        terminal.say(f"  {proposal.name}: {proposal.says}, at /v1/{proposal.name}?{_plain(proposal.sample)}")
     without = [table.name for table in tables if not table.key]
     for name in without:
         terminal.warn(f"{name}: no column, pair or triple is unique and never null; set key of [datasets.{name}]")

@@ -55,8 +55,11 @@ def _show_compartments(compartments: dict[str, Any]) -> None:
 
 
 def _show_services(services: dict[str, Any]) -> None:
-    facts = ("kind", "dataset", "compartment", "grade")
-    rows = [[name, *(found[fact] for fact in facts), coloured(found["state"])] for name, found in services.items()]
+    rows = [
+        [name, found["kind"], ", ".join(found["datasets"]), found["compartment"], found["grade"],
+         coloured(found["state"])]
+        for name, found in services.items()
+    ]  # fmt: skip
     terminal.print_table(["SERVICE", "KIND", "DATASET", "COMPARTMENT", "GRADE", "STATE"], rows)
 
 

@@ -6,6 +6,8 @@ Values never become source text: what the code needs is in its namespace (`progr
 names, which come with the data, only ASCII identifiers do, and those behind `p_`, so that
 none can clash with the namespace; in the comment at the top the others stand escaped.
 
+A query that is no more than a look-up has one too: its answer is a list of one row or none.
+
 The generated module has
     query(text)   canonical query string → the row's JSON; b"" no such row;
                   None when the text is not canonical (escapes, other order, defaults):
@@ -17,7 +19,7 @@ The generated module has
 
 import textwrap
 
-from engine.plan import Fields, Param, Plan, Point, Rules
+from engine.plan import Fields, Param, Point, Rules
 from havok.keys import KEY_BYTES_MAX
 
 LINE_MAX = 100  # characters, for whoever reads `havok plan --code`
@@ -34,24 +36,25 @@ _CANONICAL = {
 _FIXED_BIAS = {"int": " + INT_BIAS", "date": " + INT_BIAS", "timestamp": " + INT_BIAS", "uint": ""}
 
 
-def generate(plan: Plan) -> str:
+def generate(service: str, point: Point) -> str:
     """The whole module, formatted to be read by a person."""
-    access = plan.access
-    names = _argument_names(access.params)
-    key = ", ".join(_shown(param.name) for param in access.params)
+    names = _argument_names(point.params)
+    key = ", ".join(_shown(param.name) for param in point.params)
     output = "the whole row"
-    if isinstance(plan.output, Fields):
-        output = f"fields {', '.join(_shown(name) for name in plan.output.names)}"
+    if isinstance(point.output, Fields):
+        output = f"fields {', '.join(_shown(name) for name in point.output.names)}"
+    batch = "" if point.listed else f", {point.batch_max} in a batch"
     blocks = [
         _comment(
-            f"Service {_shown(plan.service)}: {output} of {_shown(access.dataset)}.",
-            f"Access path: point lookup by key ({key}); at most {plan.rows_max} row read, {plan.batch_max} in a batch.",
+            f"Service {_shown(service)}: {output} of {_shown(point.dataset)}.",
+            f"Access path: point lookup by key ({key}); at most 1 row read{batch}.",
         )
     ]
-    if _is_canonical(access):
-        blocks.append(_query_function(plan, names))
-    blocks.append(_point_function(plan, names))
-    blocks.append(_batch_function(plan, names))
+    if _is_canonical(point):
+        blocks.append(_query_function(point, names))
+    blocks.append(_point_function(point, names))
+    if not point.listed:
+        blocks.append(_batch_function(point, names))
     return "\n\n\n".join(blocks) + "\n"
 
 
@@ -164,16 +167,19 @@ def _fetch(indent: str) -> list[str]:
     return [indent + line for line in lines]
 
 
-def _answer(plan: Plan, *, miss: str) -> list[str]:
-    return ["    if row is None:", "        missed(key)", f"        return {miss}", f"    return {_output(plan)}"]
+def _answer(point: Point, *, miss: str) -> list[str]:
+    found = _output(point)
+    if point.listed:
+        miss, found = 'b"[]"', f'b"[%b]" % {found}'
+    return ["    if row is None:", "        missed(key)", f"        return {miss}", f"    return {found}"]
 
 
-def _output(plan: Plan) -> str:
-    return "project(row)" if isinstance(plan.output, Fields) else "row"
+def _output(point: Point) -> str:
+    return "project(row)" if isinstance(point.output, Fields) else "row"
 
 
-def _query_function(plan: Plan, names: list[str]) -> str:
-    parts = _key_parts(plan.access.params, names, raw=True)
+def _query_function(point: Point, names: list[str]) -> str:
+    parts = _key_parts(point.params, names, raw=True)
     unpack = [f"    {names[0]} = match[1]"] if len(names) == 1 else _unpacking("    ", "", names, " = match.groups()")
     match = [
         "    match = canonical(text)",
@@ -181,14 +187,14 @@ def _query_function(plan: Plan, names: list[str]) -> str:
         "        return None",
         *unpack,
     ]
-    if len(names) == 1 and plan.access.params[0].kind == "string":
-        match = _letters_first(plan.access.params[0].name, names[0], match)
+    if len(names) == 1 and point.params[0].kind == "string":
+        match = _letters_first(point.params[0].name, names[0], match)
     lines = [
         "def query(text):",
         *match,
         *_key_lines("    ", parts),
         *_fetch("    "),
-        *_answer(plan, miss='b""'),
+        *_answer(point, miss='b""'),
     ]
     return "\n".join(lines)
 
@@ -203,19 +209,19 @@ def _letters_first(param: str, argument: str, match: list[str]) -> list[str]:
     ]
 
 
-def _point_function(plan: Plan, names: list[str]) -> str:
-    parts = _key_parts(plan.access.params, names, raw=False)
+def _point_function(point: Point, names: list[str]) -> str:
+    parts = _key_parts(point.params, names, raw=False)
     lines = [
         *_broken("", "def point(", names, "):"),
         *_key_lines("    ", parts),
         *_fetch("    "),
-        *_answer(plan, miss="None"),
+        *_answer(point, miss="None"),
     ]
     return "\n".join(lines)
 
 
-def _batch_function(plan: Plan, names: list[str]) -> str:
-    params = plan.access.params
+def _batch_function(point: Point, names: list[str]) -> str:
+    params = point.params
     parts = _key_parts(params, names, raw=False)
     loop = _unpacking("    ", "for ", names, " in keys:")
     lines = [
@@ -231,7 +237,7 @@ def _batch_function(plan: Plan, names: list[str]) -> str:
         '            add(b"null")',
         "        else:",
         "            room -= len(row)",
-        f"            add({_output(plan)})",
+        f"            add({_output(point)})",
         "        if room < 0:",
         "            raise oversized()",
         '    return b"[%b]" % b",".join(rows)',

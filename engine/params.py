@@ -1,114 +1,26 @@
-"""From what a caller sent to typed key values, with an error that teaches.
+"""From what a caller sent to the values of a plan's parameters, with an error that teaches.
 
 Rule: every way in (query string, JSON object, batch) ends in one conversion per kind
-and one check per rule. Values leave in *key form*: str, int (a date is its days, a
-timestamp its microseconds since the epoch) or bool, ready for the generated key code.
+(`engine.param_values`) and one check per rule, of a list for each item. In a query string
+the items of a list stand between commas, after percent-decoding, and no text is no item:
+an item with a comma in it, or a list of one empty string, needs the array of a POST.
 """
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from engine.param_values import Bound, Value, bound_of, from_json, from_text, noun, param_kind
 from engine.plan import Param
 from havok.errors import BadParam
-from havok.keys import INT_MAX, INT_MIN, UINT_MAX, WIDE_MAX, WIDE_MIN, KeyKind, parse_date, parse_timestamp
 
 QUERY_PARAMS_MAX = 64  # as many as headers; a kv key has at most a few dozen columns
 SHOWN_CHARS_MAX = 60  # of what a caller sent, in an error
+ITEMS_MAX = 1000  # of a list that says no other bound
 
-KeyForm = str | int | bool
-
-_TYPE_NAMES: dict[KeyKind, str] = {
-    "string": "a string",
-    "int": "an integer of 64 bits",
-    "uint": "an unsigned integer of 64 bits",
-    "wide": "an integer of 128 bits",
-    "bool": "true or false",
-    "date": "a date, as 2013-01-31",
-    "timestamp": "an ISO 8601 timestamp, as 2013-01-31T05:00:00Z",
-}
-_RANGES: dict[KeyKind, tuple[int, int]] = {
-    "int": (INT_MIN, INT_MAX),
-    "uint": (0, UINT_MAX),
-    "wide": (WIDE_MIN, WIDE_MAX),
-}
 _DOLLAR = re.compile(r"(\\.|\[\^?\]?(?:\\.|[^\]\\])*\])|\$", re.DOTALL)  # or what it means nothing in
-_INTEGER = re.compile(r"-?[0-9]{1,40}")
-
-
-def _integer(value: int, kind: KeyKind) -> int:
-    low, high = _RANGES[kind]
-    if not low <= value <= high:
-        raise ValueError
-    return value
-
-
-def _integer_text(kind: KeyKind) -> Callable[[str], KeyForm]:
-    def convert(text: str) -> KeyForm:
-        if _INTEGER.fullmatch(text) is None:
-            raise ValueError
-        return _integer(int(text), kind)
-
-    return convert
-
-
-def _integer_json(kind: KeyKind) -> Callable[[object], KeyForm]:
-    def convert(value: object) -> KeyForm:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError
-        return _integer(value, kind)
-
-    return convert
-
-
-def _bool_text(text: str) -> KeyForm:
-    lowered = text.lower()
-    if lowered not in ("true", "false"):
-        raise ValueError
-    return lowered == "true"
-
-
-def _bool_json(value: object) -> KeyForm:
-    if not isinstance(value, bool):
-        raise ValueError
-    return value
-
-
-def _date_json(value: object) -> KeyForm:
-    return parse_date(_word(value))
-
-
-def _timestamp_json(value: object) -> KeyForm:
-    return parse_timestamp(_word(value))
-
-
-def _word(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError
-    return value
-
-
-# Query value → key form. Each raises ValueError when it is not of that kind.
-FROM_TEXT: dict[KeyKind, Callable[[str], KeyForm]] = {
-    "string": str,
-    "int": _integer_text("int"),
-    "uint": _integer_text("uint"),
-    "wide": _integer_text("wide"),
-    "bool": _bool_text,
-    "date": parse_date,
-    "timestamp": parse_timestamp,
-}
-# Decoded JSON value → key form; no string is taken for a number.
-FROM_JSON: dict[KeyKind, Callable[[object], KeyForm]] = {
-    "string": _word,
-    "int": _integer_json("int"),
-    "uint": _integer_json("uint"),
-    "wide": _integer_json("wide"),
-    "bool": _bool_json,
-    "date": _date_json,
-    "timestamp": _timestamp_json,
-}
 
 
 def show(value: object) -> str:
@@ -116,7 +28,7 @@ def show(value: object) -> str:
     if isinstance(value, str | bytes):
         value = value[:SHOWN_CHARS_MAX]
     try:
-        text = repr(value)
+        text = str(value) if isinstance(value, Decimal) else repr(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits, nesting without end
         return f"a {type(value).__name__}"
     return text if len(text) <= SHOWN_CHARS_MAX else text[: SHOWN_CHARS_MAX - 1] + "…"
@@ -125,59 +37,119 @@ def show(value: object) -> str:
 class _Slot:
     """One parameter, ready to be bound."""
 
-    __slots__ = ("check", "default", "from_json", "from_text", "param")
+    __slots__ = ("check", "default", "from_json", "from_text", "noun", "param")
 
     def __init__(self, param: Param) -> None:
         """Raises ValueError when a rule or the default does not fit the kind."""
+        assert not param.type or param.kind == param_kind(param.type), f"{param.kind} is no kind of {param.type}"
         self.param = param
-        self.from_text: Callable[[Any], KeyForm] = FROM_TEXT[param.kind]
-        self.from_json: Callable[[Any], KeyForm] = FROM_JSON[param.kind]
-        self.check = _check(param)
-        self.default = None if param.default is None else self.from_json(param.default)
+        self.noun = noun(param)
+        self.from_text: Callable[[Any], Bound] = from_text(param)
+        self.from_json: Callable[[Any], Bound] = from_json(param)
+        self.check: Callable[[Any, str], None] | None = _check(param)
+        if param.is_list:
+            self.noun = f"a list, each item {self.noun}"
+            items = _Items(param, self.check)
+            self.from_text, self.from_json, self.check = items.from_text, items.from_json, None
+        try:
+            self.default = None if param.default is None else self.from_json(param.default)
+        except BadParam as error:  # of an item
+            raise ValueError(error.detail) from None
 
-    def bind(self, value: Any, convert: Callable[[Any], KeyForm]) -> KeyForm:
+    def bind(self, value: Any, convert: Callable[[Any], Bound]) -> Bound:
         param = self.param
         if value is None:
             if self.default is None:
-                detail = f"parameter {param.name} is required: {_TYPE_NAMES[param.kind]}"
-                raise BadParam(param.name, "required", detail)
+                raise BadParam(param.name, "required", f"parameter {param.name} is required: {self.noun}")
             return self.default
         try:
             form = convert(value)
         except (ValueError, OverflowError):
-            detail = f"parameter {param.name} must be {_TYPE_NAMES[param.kind]}, not {show(value)}"
+            detail = f"parameter {param.name} must be {self.noun}, not {show(value)}"
             raise BadParam(param.name, "type", detail) from None
         if self.check is not None:
-            self.check(form)
+            self.check(form, param.name)
         return form
+
+
+class _Items:
+    """The conversions of a parameter that is a list. Items are checked here, each by its own name."""
+
+    __slots__ = ("_check", "_from_json", "_from_text", "_items_max", "_name", "_noun")
+
+    def __init__(self, param: Param, check: Callable[[Value, str], None] | None) -> None:
+        self._name = param.name
+        self._noun = noun(param)
+        self._items_max = ITEMS_MAX if param.items_max is None else param.items_max
+        self._check = check
+        self._from_text: Callable[[Any], Value] = from_text(param)
+        self._from_json: Callable[[Any], Value] = from_json(param)
+
+    def from_text(self, text: str) -> list[Value]:
+        """Raises BadParam."""
+        self._admit(text.count(",") + 1)
+        return self._bound(text.split(",") if text else (), self._from_text)
+
+    def from_json(self, values: object) -> list[Value]:
+        """Raises BadParam for an item, ValueError for what is no array."""
+        if not isinstance(values, list | tuple):
+            raise ValueError
+        self._admit(len(values))
+        return self._bound(values, self._from_json)
+
+    def _admit(self, count: int) -> None:
+        if count > self._items_max:
+            detail = f"parameter {self._name} has {count} items; at most {self._items_max} in one request"
+            raise BadParam(self._name, "max_items", detail)
+
+    def _bound(self, values: Sequence[object], convert: Callable[[Any], Value]) -> list[Value]:
+        found: list[Value] = []
+        for position, value in enumerate(values):
+            try:
+                form = convert(value)
+            except (ValueError, OverflowError):
+                name = f"{self._name}[{position}]"
+                shown = "null" if value is None else show(value)
+                raise BadParam(name, "type", f"parameter {name} must be {self._noun}, not {shown}") from None
+            if self._check is not None:
+                self._check(form, f"{self._name}[{position}]")
+            found.append(form)
+        return found
 
 
 class Binder:
     """Binds one plan's parameters. Raises BadParam naming the parameter and the rule."""
 
-    def __init__(self, params: Sequence[Param]) -> None:
-        """Raises ValueError when a rule or default does not fit its parameter's kind."""
-        self._names = frozenset(param.name for param in params)
+    def __init__(self, params: Sequence[Param], reserved: Sequence[str] = ()) -> None:
+        """`reserved`: names that a request may have besides, which are the caller's to read.
+
+        Raises ValueError when a rule or default does not fit its parameter's kind.
+        """
+        self._names = frozenset((*(param.name for param in params), *reserved))
         self._known = ", ".join(param.name for param in params)
+        self._allowed = ", ".join((*(param.name for param in params), *reserved)) or "none"
         self._slots = tuple(_Slot(param) for param in params)
 
-    def from_query(self, query: bytes) -> tuple[KeyForm, ...]:
-        """`a=1&b=x%20y` → key form, in the order of the key; `+` is a space."""
-        values = parse_query(query)
+    def from_query(self, query: bytes) -> tuple[Bound, ...]:
+        """`a=1&b=x%20y` → values, in the order of the parameters; `+` is a space."""
+        return self.from_texts(parse_query(query))
+
+    def from_texts(self, values: Mapping[str, str]) -> tuple[Bound, ...]:
+        """The parameters of a query string, parsed."""
         if not self._names.issuperset(values):
             raise self._unknown(values)
         get = values.get
         return tuple([slot.bind(get(slot.param.name), slot.from_text) for slot in self._slots])
 
-    def from_object(self, values: Mapping[str, object]) -> tuple[KeyForm, ...]:
-        """A JSON object of parameters → key form; null is as good as absent."""
+    def from_object(self, values: Mapping[str, object]) -> tuple[Bound, ...]:
+        """A JSON object of parameters → values; null is as good as absent."""
         if not self._names.issuperset(values):
             raise self._unknown(values)
         get = values.get
         return tuple([slot.bind(get(slot.param.name), slot.from_json) for slot in self._slots])
 
-    def from_array(self, position: int, values: Sequence[object]) -> tuple[KeyForm, ...]:
-        """One key of a batch → key form; `position` is for the message."""
+    def from_array(self, position: int, values: Sequence[object]) -> tuple[Bound, ...]:
+        """One key of a batch → values; `position` is for the message."""
         if len(values) != len(self._slots):
             detail = f"keys[{position}] needs {len(self._slots)} values: {self._known}"
             raise BadParam(f"keys[{position}]", "length", detail)
@@ -188,7 +160,7 @@ class Binder:
 
     def _unknown(self, values: Mapping[str, Any]) -> BadParam:
         name = next(name for name in values if name not in self._names)
-        detail = f"there is no parameter {show(name)}; known: {self._known}"
+        detail = f"there is no parameter {show(name)}; known: {self._allowed}"
         return BadParam(name[:SHOWN_CHARS_MAX], "unknown", detail)
 
 
@@ -223,20 +195,20 @@ def _decode(text: str, name: str) -> str:
         raise BadParam(name[:SHOWN_CHARS_MAX], "encoding", f"{show(name)} is not UTF-8") from None
 
 
-def _check(param: Param) -> Callable[[KeyForm], None] | None:
-    """The rules of a parameter as one function; None when it has none."""
-    rules, name = param.rules, param.name
-    low = None if rules.min is None else _bound(param, rules.min)
-    high = None if rules.max is None else _bound(param, rules.max)
+def _check(param: Param) -> Callable[[Any, str], None] | None:
+    """The rules of a value, or an item, of that name as one function; None when there are none."""
+    rules = param.rules
+    low = None if rules.min is None else bound_of(param, rules.min)
+    high = None if rules.max is None else bound_of(param, rules.max)
     pattern = None if rules.pattern is None else _compile(rules.pattern)
-    allowed = tuple(_bound(param, value) for value in rules.enum)
+    allowed = tuple(bound_of(param, value) for value in rules.enum)
     if low is None and high is None and pattern is None and not allowed:
         return None
 
-    def check(value: KeyForm) -> None:
-        if low is not None and value < low:  # type: ignore[operator]
+    def check(value: Any, name: str) -> None:
+        if low is not None and value < low:
             raise BadParam(name, "min", f"parameter {name} must be at least {rules.min}")
-        if high is not None and value > high:  # type: ignore[operator]
+        if high is not None and value > high:
             raise BadParam(name, "max", f"parameter {name} must be at most {rules.max}")
         if pattern is not None and pattern.search(str(value)) is None:
             raise BadParam(name, "pattern", f"parameter {name} must match {rules.pattern}")
@@ -252,10 +224,3 @@ def _compile(pattern: str) -> re.Pattern[str]:
     if "(?" not in pattern or re.compile(pattern).flags & re.MULTILINE == 0:
         pattern = _DOLLAR.sub(lambda match: match[1] or r"\Z", pattern)
     return re.compile(pattern)
-
-
-def _bound(param: Param, value: str | int | float) -> KeyForm | float:
-    """A bound in key form. Raises ValueError when it is not of the parameter's kind."""
-    if isinstance(value, float) and param.kind in _RANGES:
-        return value
-    return FROM_JSON[param.kind](value)

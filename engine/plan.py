@@ -1,12 +1,17 @@
 """A plan: everything a worker needs to generate the code of one service.
 
-Rule: plain frozen data that crosses the bus, made by a front (`planner` for kv; SQL is to
-be a second front over the same structs) and read by `codegen`. A plan names datasets, not
-versions: it is bound to open snapshots when it becomes a program.
+Rule: plain frozen data that crosses the bus, made by a front (`planner` for kv, `engine.sql`
+for SQL) and read by the generators of code. A plan names datasets, not versions: it is bound
+to open snapshots when it becomes a program.
 """
+
+from typing import Literal
 
 import msgspec
 
+from engine.analysis.analytical import Analytical
+from engine.column import OutputColumn
+from engine.queries.query import Query
 from havok.errors import HavokError
 from havok.keys import KeyKind
 
@@ -20,21 +25,31 @@ class Rules(msgspec.Struct, frozen=True, omit_defaults=True):
     enum: tuple[str | int | float, ...] = ()
 
 
+ParamKind = KeyKind | Literal["float", "decimal"]
+Scalar = str | int | float | bool
+
+
 class Param(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`type`: of the SQL value that a query takes, with [] behind for a list; none: a key's value is wanted.
+
+    Of a list, `kind` and `rules` are each item's, and `items_max` bounds it.
+    """
+
     name: str
-    kind: KeyKind
+    kind: ParamKind
     rules: Rules = Rules()
-    default: str | int | float | bool | None = None
+    default: Scalar | tuple[Scalar, ...] | None = None
+    type: str = ""
+    items_max: int | None = None
 
+    @property
+    def is_list(self) -> bool:
+        return self.type.endswith("[]")
 
-class Point(msgspec.Struct, frozen=True, tag="point"):
-    """One row by its whole key: parameter i is key column i."""
-
-    dataset: str
-    params: tuple[Param, ...]
-
-
-Access = Point  # ranges and index lookups join this union with the SQL front
+    @property
+    def shown_type(self) -> str:
+        """As a person would declare it."""
+        return f"list<{self.kind}>" if self.is_list else self.kind
 
 
 class WholeRow(msgspec.Struct, frozen=True, tag="row"):
@@ -50,11 +65,44 @@ class Fields(msgspec.Struct, frozen=True, tag="fields"):
 Output = WholeRow | Fields
 
 
-class OutputColumn(msgspec.Struct, frozen=True):
-    """A column of the answer, with its DuckDB type: what typed renderings go by."""
+class Point(msgspec.Struct, frozen=True, tag="point"):
+    """One row by its whole key: parameter i is key column i. `listed`: the answer is a list of one row or none."""
 
-    name: str
-    type: str
+    dataset: str
+    params: tuple[Param, ...]
+    output: Output = WholeRow()
+    batch_max: int = 1000  # keys in one request
+    listed: bool = False
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return (self.dataset,)
+
+
+class Select(msgspec.Struct, frozen=True, tag="select"):
+    """Rows by a compiled query. `point`: the same as a look-up, where it is no more than that."""
+
+    query: Query
+    params: tuple[Param, ...]
+    point: Point | None = None
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return self.query.datasets
+
+
+class Analysis(msgspec.Struct, frozen=True, tag="analysis"):
+    """Rows by DuckDB over the cold twins, in an executor."""
+
+    analytical: Analytical
+    params: tuple[Param, ...]
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        return self.analytical.datasets
+
+
+Access = Point | Select | Analysis
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -62,16 +110,14 @@ class Plan(msgspec.Struct, frozen=True):
     compartment: str
     kind: str
     access: Access
-    output: Output
     columns: tuple[OutputColumn, ...]
-    batch_max: int
     rows_max: int  # bound on rows read by one request outside a batch
     rate_rps: float | None = None
     rate_burst: int = 1
 
     @property
     def datasets(self) -> tuple[str, ...]:
-        return (self.access.dataset,)
+        return self.access.datasets
 
     @property
     def params(self) -> tuple[Param, ...]:

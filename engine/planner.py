@@ -6,8 +6,11 @@ Rule: pure; refuses with a PlanError what could fail at request time. It opens n
 import re
 from difflib import get_close_matches
 
+import msgspec
+
+from engine.column import OutputColumn
 from engine.params import Binder
-from engine.plan import Fields, OutputColumn, Param, Plan, PlanError, Point, Rules, WholeRow
+from engine.plan import Fields, Param, Plan, PlanError, Point, Rules, WholeRow
 from havok.errors import BadParam
 from havok.keys import KeyColumn, KeyKind
 from havok.manifest import Manifest
@@ -22,7 +25,7 @@ _DECLARED: dict[str, tuple[KeyKind, ...]] = {
 }
 
 
-def plan_service(name: str, settings: ServiceSettings, manifest: Manifest) -> Plan:
+def plan_lookup(name: str, settings: ServiceSettings, manifest: Manifest) -> Plan:
     """Raises PlanError naming the column or parameter that does not fit."""
     names = tuple(column.name for column in manifest.columns)
     for field in settings.fields:
@@ -39,46 +42,57 @@ def plan_service(name: str, settings: ServiceSettings, manifest: Manifest) -> Pl
             )
     shown = settings.fields or names
     types = {column.name: column.type for column in manifest.columns}
-    limit = settings.rate_limit
+    rate_rps, rate_burst = rate_of(settings)
     return Plan(
         service=name,
         compartment=settings.compartment,
         kind=settings.kind,
         access=Point(
-            dataset=settings.dataset,
+            dataset=manifest.dataset,
             params=tuple(_param(name, column, settings.params.get(column.name)) for column in manifest.key),
+            output=Fields(settings.fields) if settings.fields else WholeRow(),
+            batch_max=settings.batch_max,
         ),
-        output=Fields(settings.fields) if settings.fields else WholeRow(),
         columns=tuple(OutputColumn(column, types[column]) for column in shown),
-        batch_max=settings.batch_max,
         rows_max=1,
-        rate_rps=limit.rps if limit else None,
-        rate_burst=limit.burst if limit else 1,
+        rate_rps=rate_rps,
+        rate_burst=rate_burst,
     )
 
 
+def rate_of(settings: ServiceSettings) -> tuple[float | None, int]:
+    """(requests a second or None, burst)."""
+    limit = settings.rate_limit
+    return (None, 1) if limit is None else (limit.rps, limit.burst)
+
+
 def _param(service: str, column: KeyColumn, settings: ParamSettings | None) -> Param:
-    if settings is None:
-        return Param(column.name, column.kind)
-    if settings.type is not None and column.kind not in _DECLARED.get(settings.type, ()):
+    if settings is not None and settings.type is not None and column.kind not in _DECLARED.get(settings.type, ()):
         raise PlanError(
             f"service {service}: parameter {column.name!r} is declared {settings.type}, "
             f"but the key column is {column.kind}"
         )
+    return make_param(service, Param(column.name, column.kind), settings)
+
+
+def make_param(service: str, param: Param, settings: ParamSettings | None) -> Param:
+    """The parameter with the rules that were set for it. Raises PlanError when they do not fit."""
+    if settings is None:
+        return param
+    name = param.name
     rules = Rules(min=settings.min, max=settings.max, pattern=settings.pattern, enum=settings.enum)
-    if rules.pattern is not None and column.kind != "string":
-        raise PlanError(f"service {service}: parameter {column.name!r} is {column.kind}; a pattern needs a string")
-    param = Param(column.name, column.kind, rules, settings.default)
+    if rules.pattern is not None and param.kind != "string":
+        raise PlanError(f"service {service}: parameter {name!r} is {param.kind}; a pattern needs a string")
+    param = msgspec.structs.replace(param, rules=rules, default=settings.default, items_max=settings.max_items)
     try:
         binder = Binder((param,))
         if param.default is not None:
-            binder.from_object({column.name: param.default})
+            binder.from_object({name: param.default})
     except ValueError:
-        raise PlanError(
-            f"service {service}: a rule or the default of parameter {column.name!r} is no {column.kind}"
-        ) from None
+        reason = f"service {service}: a rule or the default of parameter {name!r} is no {param.shown_type}"
+        raise PlanError(reason) from None
     except re.error as error:
-        raise PlanError(f"service {service}: the pattern of {column.name!r} is malformed: {error}") from None
+        raise PlanError(f"service {service}: the pattern of {name!r} is malformed: {error}") from None
     except BadParam as error:
         raise PlanError(f"service {service}: the default breaks a rule: {error.detail}") from None
     return param

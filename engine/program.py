@@ -11,23 +11,22 @@ from collections.abc import Callable, Mapping, Sequence
 from types import CodeType
 from typing import Annotated, Any
 
-import lmdb
 import msgspec
 from isal.isal_zlib import crc32
 
 from engine.codegen import canonical_pattern, generate
+from engine.forms.transcode import record
 from engine.params import Binder, show
-from engine.plan import Fields, Param, Plan, PlanError, Rules
-from engine.snapshot import Snapshot
-from engine.transcode import record
+from engine.plan import Fields, Param, ParamKind, Plan, PlanError, Point, Rules
+from engine.snapshot import Snapshot, store_fault
 from havok.errors import BadParam, DamagedVersion, StoreDown
-from havok.keys import INT_BIAS, INT_MAX, INT_MIN, WIDE_BIAS, KeyKind, bounded, escape
+from havok.keys import INT_BIAS, INT_MAX, INT_MIN, WIDE_BIAS, bounded, escape
 from havok.rows import RESIDUE, ROW_BYTES_MAX, unseal
 
 BATCH_BYTES_MAX = ROW_BYTES_MAX  # read for one request: no more memory and time than its longest row may take
 
 # Kinds whose decoded JSON is in key form as it comes; the binder converts the others.
-_PLAIN: dict[KeyKind, Any] = {
+_PLAIN: dict[ParamKind, Any] = {
     "string": str,
     "int": Annotated[int, msgspec.Meta(ge=INT_MIN, le=INT_MAX)],
     "bool": bool,
@@ -37,19 +36,20 @@ _PLAIN: dict[KeyKind, Any] = {
 class Compiled:
     """A plan's code, binder and decoders: the slow part of a program, without its data."""
 
-    __slots__ = ("binder", "canonical", "code", "keys", "plain_batch", "plan")
+    __slots__ = ("binder", "canonical", "code", "keys", "plain_batch", "plan", "point")
 
-    def __init__(self, plan: Plan) -> None:
-        """Raises PlanError when the generated code does not compile."""
+    def __init__(self, plan: Plan, point: Point) -> None:
+        """`point`: the look-up to make of the plan. Raises PlanError when the generated code does not compile."""
         self.plan = plan
-        self.binder = Binder(plan.params)
+        self.point = point
+        self.binder = Binder(point.params)
         try:
-            self.code: CodeType = compile(generate(plan), f"<plan {plan.service!a}>", "exec")
+            self.code: CodeType = compile(generate(plan.service, point), f"<plan {plan.service!a}>", "exec")
         except SyntaxError as error:
             raise PlanError(f"service {plan.service}: generated code does not compile: {error}") from None
-        pattern = canonical_pattern(plan.access)
+        pattern = canonical_pattern(point)
         self.canonical = re.compile(pattern.encode()).fullmatch if pattern else None
-        self.keys, self.plain_batch = _batch_decoder(plan.params)
+        self.keys, self.plain_batch = _batch_decoder(point.params)
 
 
 class Program:
@@ -71,15 +71,15 @@ class Program:
     def __init__(self, compiled: Compiled, snapshots: Mapping[str, Snapshot]) -> None:
         plan = compiled.plan
         self.plan = plan
-        self.snapshots = tuple(snapshots[name] for name in plan.datasets)
+        self.snapshots = (snapshots[compiled.point.dataset],)
         self.binder = compiled.binder
-        self.batch_max = plan.batch_max
+        self.batch_max = compiled.point.batch_max
         self.closed = False
         namespace = _namespace(compiled, self.snapshots[0])
         exec(compiled.code, namespace)
-        self.query: Callable[[bytes], bytes | None] = namespace.get("query", _never_canonical)
+        self.query: Callable[[bytes], bytes | None] = namespace.get("query", no_such_text)
         self.point: Callable[..., bytes | None] = namespace["point"]
-        self._batch: Callable[[Sequence[Any]], bytes] = namespace["batch"]
+        self._batch: Callable[[Sequence[Any]], bytes] = namespace.get("batch", _no_batch)
         self._keys, self._plain_batch = compiled.keys, compiled.plain_batch
         for snapshot in self.snapshots:
             snapshot.acquire()
@@ -127,11 +127,7 @@ class Program:
 
     def fault(self, error: Exception) -> StoreDown | None:
         """What an error of the store means to the caller; None for any other error."""
-        if not isinstance(error, lmdb.Error):
-            return None
-        for snapshot in self.snapshots:
-            snapshot.report_damage(f"the rows cannot be read: {error}")
-        return StoreDown("the stored rows cannot be read")
+        return store_fault(error, self.snapshots)
 
     def close(self) -> None:
         """Gives the leases back. The functions must not be called again."""
@@ -141,8 +137,13 @@ class Program:
                 snapshot.release()
 
 
-def _never_canonical(_text: bytes) -> bytes | None:
+def no_such_text(_text: bytes) -> bytes | None:
+    """For a program whose query strings all go through the binder."""
     return None
+
+
+def _no_batch(_keys: Sequence[Any]) -> bytes:
+    raise AssertionError("a query has no batch")
 
 
 def _batch_decoder(params: tuple[Param, ...]) -> tuple["msgspec.json.Decoder[list[Any]]", bool]:
@@ -154,7 +155,7 @@ def _batch_decoder(params: tuple[Param, ...]) -> tuple["msgspec.json.Decoder[lis
 
 
 def _namespace(compiled: Compiled, snapshot: Snapshot) -> dict[str, Any]:
-    plan = compiled.plan
+    point = compiled.point
     namespace: dict[str, Any] = {
         "get": snapshot.get,
         "crc32": crc32,
@@ -170,10 +171,10 @@ def _namespace(compiled: Compiled, snapshot: Snapshot) -> dict[str, Any]:
         "missed": _missed(snapshot),
         "oversized": _oversized,
     }
-    for count in range(1, len(plan.params) + 1):
+    for count in range(1, len(point.params) + 1):
         namespace[f"pack{count}"] = struct.Struct(f">{count}Q").pack
-    if isinstance(plan.output, Fields):
-        namespace["project"] = projection(plan.output.names)
+    if isinstance(point.output, Fields):
+        namespace["project"] = projection(point.output.names)
     return namespace
 
 

@@ -8,14 +8,14 @@ tells retention, in any process, that the version is in use.
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 import lmdb
 from isal.isal_zlib import crc32
 
-from havok.errors import DamagedVersion
+from havok.errors import DamagedVersion, StoreDown
 from havok.manifest import MANIFEST_FILE, ROWS_DB, ROWS_FILE, SHORTAGES, Manifest, read_manifest, verify_file
 from havok.rows import RESIDUE
 
@@ -161,3 +161,12 @@ class Snapshot:
 def open_snapshot(version_dir: Path, on_damage: Callable[[Snapshot, str], None] | None = None) -> Snapshot:
     """Verifies and opens. Raises DamagedVersion, OSError for a shortage."""
     return Snapshot(version_dir, verify_snapshot(version_dir), on_damage)
+
+
+def store_fault(error: Exception, snapshots: Iterable[Snapshot]) -> StoreDown | None:
+    """What an error of LMDB's means to a caller, and to those who hold the snapshots; None for any other error."""
+    if not isinstance(error, lmdb.Error):
+        return None
+    for snapshot in snapshots:
+        snapshot.report_damage(f"the rows cannot be read: {error}")
+    return StoreDown("the stored rows cannot be read")

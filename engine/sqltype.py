@@ -16,8 +16,10 @@ A *family* says what Python value stands for one:
     null     the type of a bare NULL
 """
 
+import datetime
 import re
-from typing import Literal
+from decimal import Decimal
+from typing import Any, Literal
 
 from havok.keys import INT_MAX, INT_MIN, UINT_MAX, WIDE_MAX, WIDE_MIN, KeyKind
 
@@ -53,6 +55,17 @@ _PLAIN: dict[str, Family] = {
     "TIMESTAMP": "moment",
     TIMESTAMPTZ: "moment",
     "NULL": "null",
+}
+PLAIN_SCALE_MAX = 6  # digits after the point with which str() of a decimal.Decimal never has an exponent (1E-7)
+VALUES: dict[Family, Any] = {  # what stands for a value; an opaque one is passed on as it is stored
+    "int": int,
+    "decimal": Decimal,
+    "double": float,
+    "float": float,
+    "bool": bool,
+    "string": str,
+    "date": datetime.date,
+    "moment": datetime.datetime,
 }
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 _KEY_TYPES: dict[KeyKind, str] = {
@@ -96,8 +109,11 @@ def key_type(kind: KeyKind) -> str:
     return _KEY_TYPES[kind]
 
 
-def common(left: str, right: str) -> str | None:
-    """The type that both become to be compared or to stand in one column; None: there is none."""
+def common(left: str, right: str, *, in_column: bool = False) -> str | None:
+    """The type that both become to be compared, or to stand in one column; None: there is none.
+
+    Where no DECIMAL holds two others, a column keeps the digits before the point, a comparison those behind it.
+    """
     if left == right:
         return left
     if "NULL" in (left, right):
@@ -107,8 +123,10 @@ def common(left: str, right: str) -> str | None:
         return _common_integer(left, right)
     if families <= {"int", "decimal"}:
         (width, scale), (other_width, other_scale) = width_and_scale(left), width_and_scale(right)
-        most = max(scale, other_scale)
-        return decimal(min(WIDTH_MAX, max(width - scale, other_width - other_scale) + most), most)
+        most, before = max(scale, other_scale), max(width - scale, other_width - other_scale)
+        if in_column and families == {"decimal"}:
+            most = min(most, WIDTH_MAX - before)
+        return decimal(min(WIDTH_MAX, before + most), most)
     if families <= {"int", "decimal", "double", "float"}:
         return "DOUBLE" if "double" in families else "FLOAT"
     if families == {"date", "moment"}:

@@ -24,7 +24,7 @@ FILE_BYTES_MAX = 4 * 1024 * 1024  # a few ten thousand services; a larger one is
 INCLUDED_FILES_MAX = 1000
 
 EXTRA = "(services added at run time)"  # stands where a file name would
-LATER_KINDS = ("sql", "union", "ingest")
+LATER_KINDS = ("union", "ingest")
 
 _ENTRIES = ("datasets", "compartments", "services")  # tables of named entries: each stands in one file
 _SECTIONS = ("node", "loader", *_ENTRIES)
@@ -128,7 +128,7 @@ def _settle(merged: _Merged, root: Path, cpus: Collection[int]) -> tuple[Setting
     for name, table in merged.tables["services"].items():
         kind = table.get("kind") if isinstance(table, Mapping) else None
         if kind in LATER_KINDS and isinstance(kind, str):
-            reason = f'this version of Havok serves kind "kv" only, not "{kind}" yet'
+            reason = f'this version of Havok serves the kinds kv and sql, not "{kind}" yet'
             findings.append(typed.Finding(("services", name, "kind"), reason))
         else:
             services[name] = table
@@ -156,7 +156,9 @@ def _sound(settings: Settings, findings: list[typed.Finding]) -> Settings:
     services = {
         name: entry
         for name, entry in settings.services.items()
-        if ("services", name) not in bad and entry.dataset in datasets and entry.compartment in compartments
+        if ("services", name) not in bad
+        and (entry.dataset is None or entry.dataset in datasets)  # what SQL names is the planner's to find
+        and entry.compartment in compartments
     }
     node_keys = {str(path[1]) for path in bad if path[0] == "node" and len(path) > 1}
     defaults = msgspec.structs.asdict(type(settings.node)())

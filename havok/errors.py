@@ -19,6 +19,7 @@ for the caller: no stack trace, no internal path.
     │   ├── ExpectationFailed   417 expectation_failed
     │   ├── QueryFailed         422 query_failed    the values asked for cannot be calculated
     │   ├── TooManyRows         422 too_many_rows   the answer takes more rows than the service may read
+    │   ├── AnswerTooLarge      422 answer_too_large  more bytes than a format may have that comes whole
     │   ├── HeadersTooLarge     431 headers_too_large
     │   └── RateLimited         429 rate_limited
     ├── ServerError             ours (5xx)
@@ -28,6 +29,7 @@ for the caller: no stack trace, no internal path.
     │   ├── StoreDown           503 store_down
     │   ├── NoVersion           503 no_version      the dataset has no live version
     │   ├── Draining            503 draining
+    │   ├── QueryTimeout        504 query_timeout   a query took longer than its service allows
     │   └── VersionNotSupported 505 http_version_not_supported
     └── OperatorError           a command was refused; never sent to a data caller
         ├── ConfigError         one or more `Fault`s
@@ -169,6 +171,12 @@ class TooManyRows(RequestError):
     title = "Too many rows"
 
 
+class AnswerTooLarge(RequestError):
+    code = "answer_too_large"
+    status = 422
+    title = "Answer too large"
+
+
 class RateLimited(RequestError):
     code = "rate_limited"
     status = 429
@@ -217,6 +225,15 @@ class Draining(ServerError):
     code = "draining"
     status = 503
     title = "Draining"
+
+
+class QueryTimeout(ServerError):
+    """504, not 422: the request may be fine, and what answers it, another process, was not done in time (RFC 9110,
+    15.6.5). No Retry-After: the same query over the same rows takes as long again."""
+
+    code = "query_timeout"
+    status = 504
+    title = "Query timeout"
 
 
 class VersionNotSupported(ServerError):

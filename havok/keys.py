@@ -39,7 +39,7 @@ class KeyColumn(msgspec.Struct, frozen=True):
     kind: KeyKind
 
 
-_FIXED_BYTES: dict[KeyKind, int] = {"int": 8, "uint": 8, "wide": 16, "bool": 1, "date": 8, "timestamp": 8}
+FIXED_BYTES: dict[KeyKind, int] = {"int": 8, "uint": 8, "wide": 16, "bool": 1, "date": 8, "timestamp": 8}
 KEY_BYTES_MAX = 510  # LMDB's 511 less the one length that marks the hashed form
 HASHED_BYTES = 511
 _PREFIX_BYTES = HASHED_BYTES - 1 - 32
@@ -167,7 +167,7 @@ def length(kinds: Sequence[KeyKind], content: bytes, *, nullable: int = 0) -> in
             at += 1
             if content[at - 1] == 2:
                 continue
-        at = content.index(b"\0", at) + 1 if kind == "string" else at + _FIXED_BYTES[kind]
+        at = content.index(b"\0", at) + 1 if kind == "string" else at + FIXED_BYTES[kind]
     return at
 
 

@@ -15,6 +15,7 @@ from havok.param_rules import check_rules
 from havok.settings import (
     CompartmentSettings,
     DatasetSettings,
+    ExecutorSettings,
     LoaderSettings,
     NodeSettings,
     ServiceSettings,
@@ -29,10 +30,18 @@ NAME_RULE = "a name is a lower-case letter, then up to 62 lower-case letters, di
 PORT_MAX = 65535
 WORKERS_MAX = 256  # of one compartment: past any machine's cores, far below its file descriptors
 MEMORY_MB_MIN = 64  # a worker takes about 20 MB of it before its first plan
+EXECUTORS_MAX = 16  # beside each worker: a query may use several cores, and there are seldom more than 64
+EXECUTOR_THREADS_MAX = 64
+EXECUTOR_TIMEOUT_S_MAX = 3600.0  # what takes longer is a load, not an answer
+ROWS_SCANNED_MAX = 10_000_000  # some ten seconds of a worker's loop; what reads more is analytical
 BATCH_KEYS_MAX = 10_000  # keeps one batch below some 10 ms of a worker's loop
 LOADER_MEMORY_MB_MIN = 192  # measured: with less, DuckDB fails to sort wide rows instead of spilling
 THREADS_MAX = 1024
 
+RESERVED_PARAMS = ("cursor", "meta")  # what a request for a page may say beside its parameters
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # what stands behind : in SQL
+
+_DEFAULTS = ServiceSettings(kind="kv", compartment="")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
@@ -150,6 +159,7 @@ def _compartment(name: str, compartment: CompartmentSettings, cpus: Collection[i
     yield from _cpus((*path, "cpus"), compartment.cpus, cpus)
     if compartment.memory_mb is not None:
         yield from _memory((*path, "memory_mb"), compartment.memory_mb)
+    yield from _executors((*path, "executors"), compartment.executors)
     marks = compartment.watermarks
     if not 0 <= marks.low < marks.high <= 1:
         here: Path = (*path, "watermarks")
@@ -158,6 +168,15 @@ def _compartment(name: str, compartment: CompartmentSettings, cpus: Collection[i
             f"watermarks.low ({marks.low:g}) and watermarks.high ({marks.high:g}) must be 0 <= low < high <= 1",
             (here, (*here, "low"), (*here, "high")),
         )
+
+
+def _executors(path: Path, executors: ExecutorSettings) -> Iterator[Finding]:
+    yield from _between((*path, "processes"), executors.processes, 1, EXECUTORS_MAX)
+    yield from _memory((*path, "memory_mb"), executors.memory_mb)
+    yield from _between((*path, "threads"), executors.threads, 1, EXECUTOR_THREADS_MAX)
+    if not 0 < executors.timeout_s <= EXECUTOR_TIMEOUT_S_MAX:
+        reason = f"must be more than 0 and at most {EXECUTOR_TIMEOUT_S_MAX:g}, is {executors.timeout_s:g}"
+        yield Finding((*path, "timeout_s"), reason)
 
 
 def _cpus(path: Path, wanted: Sequence[int], cpus: Collection[int]) -> Iterator[Finding]:
@@ -174,29 +193,83 @@ def _service(
     name: str, service: ServiceSettings, settings: Settings, declared: Mapping[str, Collection[str]]
 ) -> Iterator[Finding]:
     path: Path = ("services", name)
-    for key, wanted in (("dataset", service.dataset), ("compartment", service.compartment)):
-        known = declared.get(f"{key}s", ())
-        if wanted not in known:
-            meant = nearest(wanted, known)
-            advice = f"did you mean {meant}?" if meant else f"add a table [{key}s.{wanted}]"
-            yield Finding((*path, key), f"there is no {key} {wanted!r}; {advice}")
-    yield from _columns((*path, "fields"), service.fields)
-    yield from _between((*path, "batch_max"), service.batch_max, 1, BATCH_KEYS_MAX)
+    yield from _known((*path, "compartment"), service.compartment, declared)
+    if service.kind == "kv":
+        yield from _kv(path, service, settings, declared)
+    else:
+        yield from _sql(path, service)
     if service.rate_limit is not None:
         here: Path = (*path, "rate_limit")
         if service.rate_limit.rps <= 0:
             yield Finding((*here, "rps"), f"must be more than 0, is {service.rate_limit.rps:g}")
         if service.rate_limit.burst < 1:
             yield Finding((*here, "burst"), f"must be at least 1, is {service.rate_limit.burst}")
-    dataset = settings.datasets.get(service.dataset)
     for param, rules in service.params.items():
-        here = (*path, "params", param)
-        if dataset is not None and param not in dataset.key:
+        yield from check_rules((*path, "params", param), rules, service.kind)
+
+
+def _known(path: Path, wanted: str, declared: Mapping[str, Collection[str]]) -> Iterator[Finding]:
+    """Whether a service's dataset or compartment stands in the files."""
+    key = str(path[-1])
+    known = declared.get(f"{key}s", ())
+    if wanted not in known:
+        meant = nearest(wanted, known)
+        advice = f"did you mean {meant}?" if meant else f"add a table [{key}s.{wanted}]"
+        yield Finding(path, f"there is no {key} {wanted!r}; {advice}")
+
+
+def _kv(
+    path: Path, service: ServiceSettings, settings: Settings, declared: Mapping[str, Collection[str]]
+) -> Iterator[Finding]:
+    if service.dataset is None:
+        yield from _of_kind(path, "dataset", "missing; expected a string")
+    else:
+        yield from _known((*path, "dataset"), service.dataset, declared)
+    if service.sql is not None:
+        yield from _of_kind(path, "sql", 'is for services of kind "sql"; a kv service finds rows by their key')
+    if service.max_rows_scanned != _DEFAULTS.max_rows_scanned:
+        yield from _of_kind(path, "max_rows_scanned", 'is for services of kind "sql"; a kv service reads one row a key')
+    if service.analytical:
+        yield from _of_kind(path, "analytical", 'is for services of kind "sql"; remove it')
+    yield from _columns((*path, "fields"), service.fields)
+    yield from _between((*path, "batch_max"), service.batch_max, 1, BATCH_KEYS_MAX)
+    dataset = settings.datasets.get(service.dataset or "")
+    for param in service.params:
+        if dataset is not None and service.dataset is not None and param not in dataset.key:
             meant = nearest(param, dataset.key)
             advice = f"did you mean {meant}?" if meant else f"its key is {', '.join(dataset.key)}"
+            here: Path = (*path, "params", param)
             about: tuple[Path, ...] = ((*path, "dataset"), ("datasets", service.dataset, "key"))
             yield Finding(here, f"{service.dataset} has no key column {param!r}; {advice}", about)
-        yield from check_rules(here, rules)
+
+
+def _sql(path: Path, service: ServiceSettings) -> Iterator[Finding]:
+    if service.sql is None:
+        yield from _of_kind(path, "sql", "missing; expected a string")
+    else:
+        yield from _text((*path, "sql"), service.sql)
+    if service.dataset is not None:
+        yield from _of_kind(path, "dataset", "a sql service names its datasets in FROM; remove it")
+    if service.fields:
+        yield from _of_kind(path, "fields", "a sql service names its columns in SELECT; remove it")
+    if service.batch_max != _DEFAULTS.batch_max:
+        yield from _of_kind(path, "batch_max", "a sql service answers no batches; remove it")
+    if service.analytical and service.max_rows_scanned != _DEFAULTS.max_rows_scanned:
+        reason = "an analytical service reads whole datasets; its bound is executors.timeout_s of the compartment"
+        yield from _of_kind(path, "max_rows_scanned", f"{reason}; remove it")
+    else:
+        yield from _between((*path, "max_rows_scanned"), service.max_rows_scanned, 1, ROWS_SCANNED_MAX)
+    for param in service.params:
+        here: Path = (*path, "params", param)
+        if param in RESERVED_PARAMS:
+            yield Finding(here, f"{param} is Havok's own, beside the parameters of a sql service; choose another name")
+        elif IDENTIFIER.fullmatch(param) is None:
+            yield Finding(here, "a parameter of SQL is a letter or _, then letters, digits or _: it is written :name")
+
+
+def _of_kind(path: Path, key: str, reason: str) -> Iterator[Finding]:
+    """What a service's kind asks of one of its keys."""
+    yield Finding((*path, key), reason, ((*path, key), (*path, "kind")))
 
 
 def _columns(path: Path, columns: Sequence[str]) -> Iterator[Finding]:

@@ -13,8 +13,13 @@ import msgspec
 
 Grade = Literal["core", "secondary"]
 Priority = Literal["high", "medium", "low"]
-Kind = Literal["kv"]  # sql, union and ingest are not served by this version
-ParamType = Literal["string", "int", "float", "bool", "date", "timestamp"]
+Kind = Literal["kv", "sql"]  # union and ingest are not served by this version
+ItemType = Literal["string", "int", "float", "bool", "date", "timestamp"]
+ParamType = Literal[
+    "string", "int", "float", "bool", "date", "timestamp",
+    "list<string>", "list<int>", "list<float>", "list<bool>", "list<date>", "list<timestamp>",
+]  # fmt: skip
+Scalar = str | int | float | bool  # a date or a timestamp is its text
 
 _SELECT = re.compile(
     r"""(?: \s | --[^\n]*\n | /\*.*?\*/ | \( )*  (?: select | with | from )  (?= \s | [*("'] | /\* )""",
@@ -68,6 +73,15 @@ class Watermarks(msgspec.Struct, frozen=True):
     high: float = 0.75
 
 
+class ExecutorSettings(msgspec.Struct, frozen=True):
+    """The processes, beside each worker, that run analytical services."""
+
+    processes: int = 1
+    memory_mb: int = 512  # of each; a query that needs more spills or fails
+    threads: int = 1  # of each
+    timeout_s: float = 30.0  # a query that runs longer is ended
+
+
 class CompartmentSettings(msgspec.Struct, frozen=True):
     not_yet: ClassVar[frozenset[str]] = frozenset({"cores"})
 
@@ -77,19 +91,23 @@ class CompartmentSettings(msgspec.Struct, frozen=True):
     cpus: tuple[int, ...] = ()  # empty: any core
     memory_mb: int | None = None  # private memory of each worker; None: no limit
     watermarks: Watermarks = Watermarks()
+    executors: ExecutorSettings = ExecutorSettings()
 
 
 class ParamSettings(msgspec.Struct, frozen=True):
-    """A rule set for one parameter; the type of a kv parameter is its key column's."""
+    """A rule set for one parameter, of a list for each item.
 
-    not_yet: ClassVar[frozenset[str]] = frozenset({"max_items"})
+    The type of a kv parameter is its key column's; that of a sql parameter which declares
+    none is what the SQL compares it with.
+    """
 
     type: ParamType | None = None
-    default: str | int | float | bool | None = None
+    default: Scalar | tuple[Scalar, ...] | None = None  # an array for a list
     min: int | float | str | None = None
     max: int | float | str | None = None
     pattern: str | None = None
     enum: tuple[str | int | float, ...] = ()
+    max_items: int = 1000  # of a list
 
 
 class RateLimitSettings(msgspec.Struct, frozen=True):
@@ -103,17 +121,20 @@ class RateLimitSettings(msgspec.Struct, frozen=True):
 
 class ServiceSettings(msgspec.Struct, frozen=True):
     not_yet: ClassVar[frozenset[str]] = frozenset(
-        {"access", "weight", "deadline_ms", "slo", "ladder", "fallback", "store", "analytical"}
+        {"access", "weight", "deadline_ms", "slo", "ladder", "fallback", "store"}
     )
 
     kind: Kind
-    dataset: str
     compartment: str
+    dataset: str | None = None  # kv, which needs it; a sql service names its datasets in FROM
+    sql: str | None = None  # sql, which needs it
     grade: Grade = "core"
-    fields: tuple[str, ...] = ()  # empty: the whole row
+    fields: tuple[str, ...] = ()  # kv; empty: the whole row
     params: dict[str, ParamSettings] = {}
     rate_limit: RateLimitSettings | None = None
-    batch_max: int = 1000  # keys in one batch request
+    batch_max: int = 1000  # kv: keys in one batch request
+    max_rows_scanned: int = 100_000  # sql: rows read for one request
+    analytical: bool = False  # sql: runs in an executor, over whole datasets
 
 
 class Settings(msgspec.Struct, frozen=True):

@@ -198,7 +198,7 @@ def _table(value: object, info: inspect.Type, path: Path, findings: list[Finding
 
 
 def _union(value: object, info: inspect.Type, path: Path, findings: list[Finding]) -> object:
-    """Optional values, and the scalars of a parameter's rules, where a date is its text."""
+    """Optional values, and those of a parameter's rules: scalars, where a date is its text, or an array of them."""
     assert isinstance(info, inspect.UnionType)
     choices = [choice for choice in info.types if not isinstance(choice, inspect.NoneType)]
     if len(choices) == 1:
@@ -206,6 +206,8 @@ def _union(value: object, info: inspect.Type, path: Path, findings: list[Finding
     if isinstance(value, (datetime.date, datetime.datetime)):
         value = value.isoformat()
     for choice in choices:
+        if isinstance(choice, inspect.VarTupleType) and isinstance(value, list | tuple):
+            return _array(value, choice, path, findings)  # it is one; what is wrong is an item
         try:
             return _value(value, choice, path, [])
         except _Bad:

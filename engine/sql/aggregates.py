@@ -6,7 +6,7 @@ one another.
 
 from sqlglot import exp
 
-from engine.expression import Aggregate, Aggregated, AggregateName, Expression
+from engine.queries.expression import Aggregate, Aggregated, AggregateName, Expression
 from engine.sql.scope import Scope
 from engine.sql.statement import Statement
 from engine.sql.values import Values

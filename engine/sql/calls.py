@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sqlglot import exp
 
-from engine.functions import CLOCK_UNITS, DATE_UNITS, PARTS
+from engine.queries.functions import CLOCK_UNITS, DATE_UNITS, PARTS
 from engine.sqltype import decimal, family, rounded, width_and_scale
 
 _TEXT, _NUMBER, _DOUBLE, _WHOLE, _DAY = "VARCHAR", "number", "DOUBLE", "BIGINT", "date"

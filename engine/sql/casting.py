@@ -8,12 +8,12 @@ from abc import ABC, abstractmethod
 
 from sqlglot import exp
 
-from engine import casts
-from engine.expression import Cast, Constant, Expression
 from engine.plan import PlanError
+from engine.queries import casts
+from engine.queries.expression import Cast, Constant, Expression
 from engine.sql.scope import Scope
 from engine.sql.statement import Statement
-from engine.sqltype import INTEGERS, common, family
+from engine.sqltype import INTEGERS, common, family, is_number, width_and_scale
 from havok.keys import parse_date, parse_timestamp
 
 
@@ -33,28 +33,30 @@ class Casting(ABC):
 
     def united(self, node: exp.Expression, left: Expression, right: Expression) -> tuple[Expression, Expression]:
         left, right = self.read_as(node, left, right.type), self.read_as(node, right, left.type)
+        self._check_quotes(node, left, right)
+        self._check_quotes(node, right, left)
         kind = self.common(node, left, right)
         if family(kind) == "opaque":
             raise self.refuse(node, f"{kind} values cannot be compared")
         return self.cast(node, left, kind), self.cast(node, right, kind)
 
-    def common(self, node: exp.Expression, *parts: Expression) -> str:
+    def common(self, node: exp.Expression, *parts: Expression, in_column: bool = False) -> str:
         """One type for all; an integer literal becomes the others' where it fits."""
         kind = "NULL"
         plain = [part.type for part in parts if not is_small_literal(part)]
         for part in parts:
             if is_small_literal(part) and plain:
                 continue
-            kind = self.joined(node, kind, part.type)
+            kind = self.joined(node, kind, part.type, in_column=in_column)
         for part in parts:
             if is_small_literal(part) and plain:
                 assert isinstance(part, Constant)
                 fits = kind in INTEGERS and INTEGERS[kind][0] <= int(part.value or 0) <= INTEGERS[kind][1]
-                kind = kind if fits else self.joined(node, kind, part.type)
+                kind = kind if fits else self.joined(node, kind, part.type, in_column=in_column)
         return kind
 
-    def joined(self, node: exp.Expression, left: str, right: str) -> str:
-        kind = common(left, right)
+    def joined(self, node: exp.Expression, left: str, right: str, *, in_column: bool = False) -> str:
+        kind = common(left, right, in_column=in_column)
         if kind is None:
             raise self.refuse(node, f"{left} and {right} do not go together; write CAST(… AS {left})")
         return kind
@@ -64,6 +66,17 @@ class Casting(ABC):
         if not isinstance(part, Constant) or part.type != "VARCHAR" or family(kind) not in ("date", "moment"):
             return part
         return self.dated(node, str(part.value), kind)
+
+    def _check_quotes(self, node: exp.Expression, part: Expression, beside: Expression) -> None:
+        """Raises PlanError for a number in quotes, and a text without."""
+        if not isinstance(part, Constant):
+            return
+        if part.type == "VARCHAR" and is_number(beside.type):
+            raise self.refuse(node, f"{part.value!r} is a text, and is compared with {beside.type}: "
+                                    "a number stands without quotes")  # fmt: skip
+        if beside.type == "VARCHAR" and is_number(part.type):
+            raise self.refuse(node, f"{part.value} is a number, and is compared with VARCHAR: "
+                                    f"a text stands in quotes: '{part.value}'")  # fmt: skip
 
     def dated(self, node: exp.Expression, text: str, kind: str) -> Constant:
         try:
@@ -91,9 +104,22 @@ class Casting(ABC):
             if not low <= value <= high:
                 raise self.refuse(node, f"{value} does not fit {target}")
             return Constant(value, target)
+        if is_small_literal(found) and family(target) == "decimal":
+            return self._decimal_literal(node, found, target)
+        if isinstance(found, Constant) and target == "FLOAT" and family(found.type) in ("int", "decimal"):
+            return Constant(casts.single(float(found.value or 0)), target)
+        if target == "FLOAT":
+            raise self.refuse(node, "FLOAT values meet only their like here; write CAST(… AS DOUBLE)")
         if casts.cast(found.type, target) is None:
             raise self.refuse(node, f"{found.type} cannot be cast to {target} here")
         return Cast(found, target)
+
+    def _decimal_literal(self, node: exp.Expression, found: Expression, target: str) -> Constant:
+        assert isinstance(found, Constant)
+        width, scale = width_and_scale(target)
+        if abs(int(found.value or 0)) >= 10 ** (width - scale):
+            raise self.refuse(node, f"{found.value} does not fit {target}")
+        return Constant(f"{found.value}.{'0' * scale}".rstrip("."), target)
 
     def type_of(self, node: exp.Expression) -> str:
         text = node.sql(dialect="duckdb").upper().replace(", ", ",")

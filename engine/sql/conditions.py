@@ -6,7 +6,7 @@ unless its parts cannot be NULL.
 
 from sqlglot import exp
 
-from engine.expression import Argument, Constant, Expression, Operation, Operator
+from engine.queries.expression import Argument, Constant, Expression, Operation, Operator
 from engine.sql.casting import Casting
 from engine.sql.scope import DECLARED, param_type
 
@@ -83,6 +83,10 @@ class Conditions(Casting):
     def _in(self, node: exp.In) -> Expression:
         if node.args.get("query") is not None or node.args.get("unnest") is not None:
             raise self.refuse(node, "IN takes a list of values or a :list parameter, not a query")
+        if node.args.get("field") is not None:
+            field = node.args["field"]
+            shown = f":{field.name}" if isinstance(field, exp.Placeholder) else "…"
+            raise self.refuse(node, f"the values of IN stand in brackets: IN ({shown})")
         needle = self.expression(node.this)
         items = node.expressions
         if len(items) == 1 and isinstance(items[0], exp.Placeholder):

@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping
 import msgspec
 from sqlglot import exp
 
-from engine import access
-from engine.expression import (
+from engine.plan import PlanError
+from engine.queries import access
+from engine.queries.advice import cheaper_index, setting
+from engine.queries.expression import (
     Aggregated,
     Case,
     Cast,
@@ -23,9 +25,8 @@ from engine.expression import (
     children,
     columns,
 )
-from engine.expression import Call as FunctionCall
-from engine.plan import PlanError
-from engine.query import Lookup, Order, Output, Query
+from engine.queries.expression import Call as FunctionCall
+from engine.queries.query import Lookup, Order, Output, Query, Seek
 from engine.sql.resolver import Resolver
 from engine.sql.scope import Scope, find_sources
 from engine.sql.statement import Statement
@@ -69,6 +70,7 @@ class _Select:
             outputs, groups, order = self._distinct(outputs, groups, order, aggregates)
         if groups is not None or aggregates:
             groups = groups or ()
+            self._check_groups(groups)
             outputs = [Output(item.name, self._grouped(item.value, groups)) for item in outputs]
             order = [msgspec.structs.replace(item, value=self._grouped(item.value, groups)) for item in order]
             having = None if having is None else self._grouped(having, groups)
@@ -90,13 +92,18 @@ class _Select:
         manifest = self._scope.sources[number].manifest
         side, kind = str(join.args.get("side") or "").upper(), str(join.args.get("kind") or "").upper()
         key = ", ".join(column.name for column in manifest.key)
-        if side not in ("", "LEFT") or kind not in ("", "INNER", "OUTER") or join.args.get("using"):
-            raise self._statement.refuse(join, f"a join is JOIN or LEFT JOIN … ON {manifest.dataset}'s key ({key})")
+        written = " AND ".join(f"{self._scope.sources[number].alias}.{column.name} = …" for column in manifest.key)
+        if side not in ("", "LEFT") or kind not in ("", "INNER", "OUTER", "CROSS") or join.args.get("using"):
+            named = "USING" if join.args.get("using") else f"{side} {kind}".strip() + " JOIN"
+            reason = f"{named} is not supported; write JOIN or LEFT JOIN {manifest.dataset} … ON {written}"
+            raise self._statement.refuse(join, reason)
         on = join.args.get("on")
         if on is None:
-            raise self._statement.refuse(
-                join, f"every row of {manifest.dataset} would be read: join it ON its key ({key})"
+            reason = (
+                f"every row of {manifest.dataset} would be read for each row before it; "
+                f"join it by its key ({key}): JOIN {manifest.dataset} … ON {written}"
             )
+            raise self._statement.refuse(join, reason)
         parts = access.conjuncts(self._resolver.condition(on))
         values: dict[str, Expression] = {}
         for part in parts:
@@ -111,9 +118,11 @@ class _Select:
                 self._extra.append(part)
         missing = [column.name for column in manifest.key if column.name not in values]
         if missing:
-            raise self._statement.refuse(
-                join, f"{manifest.dataset} is joined by its whole key ({key}); {', '.join(missing)} is not given"
+            reason = (
+                f"{manifest.dataset} is joined by its whole key ({key}), one row at a time; ON does not give "
+                f"{', '.join(missing)}. Of a dataset that FROM begins with, many rows are read"
             )
+            raise self._statement.refuse(join, reason)
         return Lookup(
             manifest.dataset, tuple(values[column.name] for column in manifest.key), manifest.key, outer=side == "LEFT"
         )
@@ -182,6 +191,12 @@ class _Select:
         if node.args.get("all"):
             return tuple(item.value for item in outputs if not _aggregated(item.value))
         return tuple(self._named(item, outputs) for item in node.expressions)
+
+    def _check_groups(self, groups: tuple[Expression, ...]) -> None:
+        for value in groups:
+            if family(value.type) == "opaque":
+                node = self._args.get("group") or self._args["distinct"]
+                raise self._statement.refuse(node, f"{value.type} values cannot be compared, so not be grouped by")
 
     def _named(self, node: exp.Expression, outputs: list[Output]) -> Expression:
         """An expression, or a column of the answer by its number or name."""
@@ -257,14 +272,16 @@ class _Select:
         having: Expression | None,
         aggregates: tuple[object, ...],
     ) -> Query:
-        found = access.ways(self._scope.sources[0].manifest, where)
-        if not found:
-            raise self._no_way(where)
-        best = found[0]
+        manifest = self._scope.sources[0].manifest
+        found = access.ways(manifest, where)
+        limit = self._count("limit")
+        best = found[0] if found else access.Way(Seek(manifest.dataset, None, manifest.key, ()), ())
+        if groups is None and not aggregates and limit is not None:
+            best = access.best_in_order(found, order) or best
         is_plain = groups is None and not aggregates
         seek = access.in_order(best.seek, order) if is_plain else None
         rest = [part for part in access.conjuncts(where) if part not in best.used]
-        return Query(
+        query = Query(
             sql=self._statement.sql,
             seek=seek or best.seek,
             outputs=outputs,
@@ -275,28 +292,24 @@ class _Select:
             having=having,
             order=order,
             sorted=seek is not None,
-            limit=self._count("limit"),
+            limit=limit,
             offset=self._count("offset"),
         )
+        if not found:
+            raise PlanError(_no_way(query, manifest))
+        return query
 
-    def _no_way(self, where: Expression | None) -> PlanError:
-        manifest = self._scope.sources[0].manifest
-        key = ", ".join(column.name for column in manifest.key)
-        wanted = [
-            column.name
-            for part in access.conjuncts(where)
-            if isinstance(part, Operation) and part.op in ("eq", "in")
-            for column in sorted(columns(part), key=lambda column: column.name)
-            if column.source == 0 and family(column.type) not in ("double", "float", "opaque")
-        ]
-        listed = ", ".join(f'"{name}"' for name in dict.fromkeys(wanted))
-        way = f"fix the first column of the key ({key}) in WHERE"
-        if wanted:
-            way = f"an index would help: [datasets.{manifest.dataset}] indexes.by_{wanted[0].lower()} = [{listed}]"
-        return PlanError(
-            f"every row of {manifest.dataset} would be read: WHERE fixes neither the beginning of its key ({key}) "
-            f"nor of an index; {way}"
-        )
+
+def _no_way(query: Query, manifest: Manifest) -> str:
+    key = ", ".join(column.name for column in manifest.key)
+    advice = cheaper_index(query)
+    way = f"begin with {manifest.key[0].name} = :{manifest.key[0].name} AND …"
+    if advice is not None:
+        way = f"an index would help: {setting(advice, manifest)}, then: havok load {manifest.dataset}"
+    return (
+        f"every row of {manifest.dataset} would be read: WHERE fixes neither the beginning of its key ({key}) "
+        f"nor of an index; {way}. Or, to read whole columns in a process aside: analytical = true"
+    )
 
 
 def _all(parts: list[Expression]) -> Expression | None:

@@ -5,19 +5,23 @@ Rule: one entry for every kind of node that the language has; all else is refuse
 
 import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Any
 
 from sqlglot import exp
 
-from engine.expression import Call, Case, Coalesce, Constant, Expression, Operation
+from engine.analysis.duck_functions import FUNCTIONS
+from engine.queries.expression import Call, Case, Coalesce, Constant, Expression, Operation
 from engine.sql import calls
 from engine.sql.aggregates import AGGREGATES, Aggregates
 from engine.sql.conditions import COMPARISONS
+from engine.sql.statement import ELSEWHERE, quoted_parameter, without_quotes
 from engine.sql.values import ARITHMETIC
 from engine.sqltype import INTEGERS, WIDTH_MAX, decimal
 from havok.keys import WIDE_MAX
 
 _INTEGER = re.compile(r"[0-9]+")
+_CALLED = re.compile(r"([A-Za-z_]\w*)\(")
 _FIXED = re.compile(r"([0-9]*)\.([0-9]+)")
 TRUE, FALSE = Constant(True, "BOOLEAN"), Constant(False, "BOOLEAN")
 
@@ -37,7 +41,7 @@ class Resolver(Aggregates):
         call = calls.find(node)
         if call is not None:
             return self._call(node, call)
-        raise self.refuse(node, f"{_named(node)} is not supported")
+        raise self.refuse(node, f"{_named(node)} is not supported{_instead(node)}")
 
     def _paren(self, node: exp.Paren) -> Expression:
         return self.expression(node.this)
@@ -55,6 +59,8 @@ class Resolver(Aggregates):
     def _literal(self, node: exp.Literal) -> Expression:
         text = str(node.this)
         if node.is_string:
+            if name := quoted_parameter(text):
+                raise self.refuse(node, without_quotes(name, text))
             return Constant(text, "VARCHAR")
         if _INTEGER.fullmatch(text):
             value = int(text)
@@ -130,10 +136,24 @@ _METHODS: dict[type[exp.Expression], Callable[[Resolver, Any], Expression]] = {
 }
 
 
+def _instead(node: exp.Expression) -> str:
+    """What to write for what is not in the language."""
+    if _named(node) in ("now()", "today()") or isinstance(node, exp.CurrentTimestamp | exp.CurrentDate):
+        return "; a caller says which time it is: make it a parameter"
+    if isinstance(node, exp.Struct):
+        return "; a parameter is written as :name"
+    name = _named(node).removesuffix("()")
+    if isinstance(node, exp.Subquery | exp.Select | exp.Window | exp.Exists | exp.Interval) or name in FUNCTIONS:
+        return f"; {ELSEWHERE}"
+    close = get_close_matches(name, FUNCTIONS, n=1, cutoff=0.8)
+    return f"; did you mean {close[0]}()?" if close else ""
+
+
 def _named(node: exp.Expression) -> str:
     if isinstance(node, exp.Anonymous):
         return f"{node.name}()"
-    if isinstance(node, exp.Func):
-        return f"{node.sql_name().lower()}()"
+    if isinstance(node, exp.Func) and (called := _CALLED.match(node.sql(dialect="duckdb"))):
+        return f"{called[1].lower()}()"
     return {"Subquery": "a query inside the query", "Select": "a query inside the query", "Window": "OVER (…)",
-            "Interval": "INTERVAL", "Bracket": "[…]"}.get(type(node).__name__, type(node).__name__.upper())  # fmt: skip
+            "Interval": "INTERVAL", "Bracket": "[…]", "JSONExtract": "->",
+            "JSONExtractScalar": "->>"}.get(type(node).__name__, type(node).__name__.upper())  # fmt: skip

@@ -10,8 +10,8 @@ from difflib import get_close_matches
 import msgspec
 from sqlglot import exp
 
-from engine.expression import Argument, Column
 from engine.plan import PlanError
+from engine.queries.expression import Argument, Column
 from engine.sql.statement import Statement
 from engine.sqltype import decimal, family, width_and_scale
 from havok.manifest import Manifest
@@ -69,6 +69,8 @@ class Scope:
         where = " or ".join(source.manifest.dataset for _, source in candidates)
         close = get_close_matches(name, names, n=1)
         hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names)[:200]}"
+        if not close and node.this.args.get("quoted"):
+            hint = f"a text stands in single quotes: '{name}'"
         raise self._statement.refuse(node, f"there is no column {name!r} in {where}; {hint}")
 
     def _made(self, number: int, source: Source, name: str, kind: str) -> Column:
@@ -91,6 +93,8 @@ class Scope:
         declared = self._declared.get(name)
         known = self.params.get(name)
         kind = DECLARED.get(declared, declared) if declared else known
+        if kind is not None and (kind.endswith("[]") or kind.startswith("list<")):
+            raise self._statement.refuse(node, f":{name} is a list: it stands in IN (:{name}) and nowhere else")
         if kind is None:
             if beside is None:
                 raise self._statement.refuse(

@@ -4,6 +4,7 @@ Rule: what is not known to be right is refused, with the fragment underlined and
 is one, the way to write it. Nothing of the text is ever executed or rewritten.
 """
 
+import re
 from collections.abc import Iterator
 
 import sqlglot
@@ -15,14 +16,18 @@ from engine.plan import PlanError
 SQL_CHARS_MAX = 20_000  # a longer one is a program
 DEPTH_MAX = 100  # of nesting; ours and Python's compiler recurse
 _CLAUSES = {"expressions", "from_", "joins", "where", "group", "having", "order", "limit", "offset", "distinct"}
+ELSEWHERE = "an analytical service may have it: analytical = true"
 _CLAUSE_ADVICE = {
-    "with_": "WITH is not supported; write one SELECT over the tables",
-    "qualify": "QUALIFY is not supported",
+    "with_": f"WITH is not supported; write one SELECT over the tables; {ELSEWHERE}",
+    "qualify": f"QUALIFY is not supported; {ELSEWHERE}",
     "windows": "WINDOW is not supported",
     "sample": "SAMPLE is not supported",
     "laterals": "LATERAL is not supported",
     "pivots": "PIVOT is not supported",
 }
+_FIRST_IN_LIST = re.compile(r"\s*SELECT\s+(?:DISTINCT\s+)?:([A-Za-z_]\w*)", re.IGNORECASE)
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_QUOTED = re.compile(r"%?:([A-Za-z_]\w*)%?", re.ASCII)
 
 
 class Statement:
@@ -43,7 +48,8 @@ class Statement:
             raise PlanError("the SQL must be one SELECT statement" + (", without a ;" if trees else ""))
         tree = trees[0]
         if not isinstance(tree, exp.Select):
-            raise self.refuse(tree, "the SQL must be one SELECT statement")
+            joined = f"; for {tree.key.upper()}, {ELSEWHERE}" if isinstance(tree, exp.SetOperation) else ""
+            raise PlanError(f"the SQL must be one SELECT statement{joined}")
         if _depth(tree) > DEPTH_MAX:
             raise PlanError("the SQL is nested too deeply")
         self.select: exp.Select = tree
@@ -57,7 +63,16 @@ class Statement:
         lines = self.sql.splitlines() or [""]
         text = lines[min(line, len(lines)) - 1]
         start = max(0, column - len(word))
-        return f"line {line}: the SQL cannot be read here\n{_underlined(text, start, start + max(1, len(word)))}"
+        reason = "the SQL cannot be read here"
+        after = _WORD.match(str(details[0].get("end_context") or ""))
+        if first := _FIRST_IN_LIST.match(self.sql):
+            name = first[1]
+            reason = f"a parameter cannot stand first in the list; say its type: CAST(:{name} AS VARCHAR) AS {name}"
+        elif word == ":" and after is not None:
+            name = after[0]
+            word += name
+            reason = f"{name} is a word of SQL, which no parameter can be named here; take another, as :{name}_value"
+        return f"line {line}: {reason}\n{_underlined(text, start, start + max(1, len(word)))}"
 
     def check_clauses(self) -> None:
         """Raises PlanError for a clause outside the compiled language."""
@@ -68,9 +83,9 @@ class Statement:
 
     def refuse(self, node: exp.Expr, reason: str) -> PlanError:
         """The error to raise: the reason, and the line with the node underlined where its place is known."""
-        span = _span(node)
+        span = _span(node) or self._place_of(node)
         if span is None:
-            shown = node.sql(dialect="duckdb")
+            shown = f":{node.name}" if isinstance(node, exp.Placeholder) else node.sql(dialect="duckdb")
             return PlanError(f"{reason}\n    {shown[:120]}")
         start, end = span
         line_start = self.sql.rfind("\n", 0, start) + 1
@@ -79,6 +94,14 @@ class Statement:
         number = self.sql.count("\n", 0, start) + 1
         end = min(end, line_start + len(line))
         return PlanError(f"line {number}: {reason}\n{_underlined(line, start - line_start, end - line_start)}")
+
+    def _place_of(self, node: exp.Expr) -> tuple[int, int] | None:
+        """(start, end) of a parameter, whose place the parser forgets, where it stands once."""
+        if not isinstance(node, exp.Placeholder):
+            return None
+        name = str(node.name or "").removeprefix("?")
+        found = [place.span() for place in re.finditer(rf"[:$]{re.escape(name)}\b" if name else r"\?", self.sql)]
+        return found[0] if len(found) == 1 else None
 
     def tables(self) -> Iterator[exp.Table]:
         """The tables of FROM and JOIN, in order. Raises PlanError for anything else there."""
@@ -94,6 +117,22 @@ class Statement:
             if any(value for name, value in node.args.items() if name not in ("this", "alias", "joins")):
                 raise self.refuse(node, "a dataset's name stands alone, or with AS")
             yield node
+
+
+def quoted_parameter(text: str) -> str | None:
+    """The name of a parameter that somebody wrote into a text, `':name'`; None: it is a text."""
+    found = _QUOTED.fullmatch(text)
+    return found[1] if found else None
+
+
+def without_quotes(name: str, text: str) -> str:
+    """What is to be said of it."""
+    instead = f":{name}"
+    if text != instead:
+        instead = " || ".join(
+            part for part in (text.startswith("%") and "'%'", instead, text.endswith("%") and "'%'") if part
+        )
+    return f"a parameter stands without quotes, which make a text of it: write {instead}"
 
 
 def _depth(tree: exp.Expr) -> int:

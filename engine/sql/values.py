@@ -5,7 +5,7 @@ Rule: an operand is cast where DuckDB casts it, and the cast is written out.
 
 from sqlglot import exp
 
-from engine.expression import Call, Case, Coalesce, Constant, Expression, Operation, Operator
+from engine.queries.expression import Call, Case, Coalesce, Constant, Expression, Operation, Operator
 from engine.sql.casting import is_small_literal
 from engine.sql.conditions import Conditions
 from engine.sqltype import (
@@ -101,7 +101,8 @@ class Values(Conditions):
         if isinstance(found, Constant) and isinstance(found.value, int | float) and not isinstance(found.value, bool):
             return Constant(-found.value, found.type)
         if isinstance(found, Constant) and family(found.type) == "decimal":
-            return Constant(f"-{found.value}", found.type)
+            text = str(found.value)
+            return Constant(text[1:] if text.startswith("-") else f"-{text}", found.type)
         if not is_number(found.type) or family(found.type) == "float":
             raise self.refuse(node, f"- takes a number, this is {found.type}")
         return Operation("neg", (found,), found.type, found.nullable)
@@ -142,14 +143,14 @@ class Values(Conditions):
     def _cases(
         self, node: exp.Expression, whens: list[tuple[Expression, Expression]], otherwise: Expression
     ) -> Expression:
-        kind = self.common(node, *(value for _, value in whens), otherwise)
+        kind = self.common(node, *(value for _, value in whens), otherwise, in_column=True)
         made = tuple((test, self.cast(node, value, kind)) for test, value in whens)
         last = self.cast(node, otherwise, kind)
         return Case(made, last, kind, last.nullable or any(value.nullable for _, value in made))
 
     def _coalesce(self, node: exp.Coalesce) -> Expression:
         parts = [self.expression(item) for item in (node.this, *node.expressions)]
-        kind = self.common(node, *parts)
+        kind = self.common(node, *parts, in_column=True)
         args = tuple(self.cast(node, part, kind) for part in parts)
         return Coalesce(args, kind, all(arg.nullable for arg in args))
 
@@ -161,7 +162,7 @@ class Values(Conditions):
     def _extreme(self, node: exp.Expression) -> Expression:
         """greatest() and least(): NULLs are passed over."""
         parts = [self.expression(item) for item in (node.this, *node.expressions)]
-        kind = self.common(node, *parts)
+        kind = self.common(node, *parts, in_column=True)
         if family(kind) in ("opaque", "float"):
             raise self.refuse(node, f"{kind} values cannot be compared")
         op: Operator = "ge" if isinstance(node, exp.Greatest) else "le"
@@ -186,7 +187,10 @@ class Values(Conditions):
         found = self.expression(node.this)
         if isinstance(found, Constant) and found.type == "VARCHAR" and family(target) in ("date", "moment"):
             return self.dated(node, str(found.value), target)
-        return self.cast(node, found, target)
+        made = self.cast(node, found, target)
+        if is_small_literal(made):  # of the type that was said, whatever it meets
+            return Coalesce((made,), made.type, False)
+        return made
 
 
 def _too_wide(left: str, right: str) -> bool:

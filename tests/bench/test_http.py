@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bench.http import Options, measure, parse
+from bench.contest import Options
+from bench.http import measure, parse
 from bench.peer import Drive, Place, Running
 from bench.process import StartFailed
 from bench.wrk import ClientFailed, Observed

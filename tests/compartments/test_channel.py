@@ -13,8 +13,8 @@ from time import process_time
 import pytest
 
 from compartments.channel import MESSAGE_BYTES_MAX, RECEIVED_BYTES_MAX, Inbox, Outbox
-from engine.head import BODY_BYTES_MAX
-from engine.reactor import Reactor
+from engine.http.head import BODY_BYTES_MAX
+from engine.http.reactor import Reactor
 from tests.compartments.loops import Driver, driver
 from tests.engine.making import route_of, write_airports
 from tests.engine.wire import Wire, chunked, elsewhere, get, parse_answers, post

@@ -7,8 +7,9 @@ import socket
 import msgspec
 
 from compartments.deployer import entries_of_interest, read_entries
-from compartments.deployment import Deployment, Refusal, Stage, deploy_key, deployment, stage_key, standby_key
-from engine.route import Elsewhere, Route, Unready
+from compartments.deployment import Deployment, Refusal, Stage, deploy_key, stage_key, standby_key
+from compartments.planning import Planning
+from engine.http.route import Elsewhere, Route, Unready
 from tests import snapshots
 from tests.compartments.client import Client, request
 from tests.compartments.node import descriptors, open_files
@@ -190,7 +191,7 @@ def test_a_service_that_moves_here_and_back_before_it_was_open_is_elsewhere(benc
 
 
 def test_a_service_without_a_version_says_so(bench: Bench) -> None:
-    bench.tell({deploy_key("a"): deployment(SETTINGS, "a", None)})
+    bench.tell({deploy_key("a"): Planning().deployment(SETTINGS, "a", {})})
     assert bench.deployer.settled
     target = bench.server.target("a")
     assert isinstance(target, Unready)

@@ -8,7 +8,7 @@ import pytest
 
 from compartments import deployer
 from compartments.deployment import Stage, deploy_key, stage_key
-from engine.route import Unready
+from engine.http.route import Unready
 from havok.layout import version_dir
 from havok.manifest import MANIFEST_FILE, ROWS_FILE
 from tests import snapshots

@@ -1,8 +1,8 @@
 """What every process does at its start."""
 
 import asyncio
-import os
 import signal
+import threading
 from pathlib import Path
 
 import msgspec
@@ -29,7 +29,7 @@ def test_sigterm_drains_and_ctrl_c_is_not_ours() -> None:
     loop = start_loop(drain)
     try:
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        os.kill(os.getpid(), signal.SIGTERM)  # before the loop runs
+        signal.pthread_kill(threading.get_ident(), signal.SIGTERM)  # before the loop runs; there may be other threads
         loop.call_later(5, loop.stop)
         loop.run_forever()
         assert told == [1]

@@ -37,7 +37,8 @@ def test_it_has_what_the_contract_says(node: Node) -> None:
     assert status["datasets"]["things"]["live"] == version == live_version(node.data_dir, "things")
     assert len(status["datasets"]["things"]["versions"]) == 2
     assert status["services"]["a"] == {
-        "state": "live", "kind": "kv", "dataset": "things", "compartment": "one", "grade": "core",
+        "state": "live", "kind": "kv", "dataset": "things", "datasets": ["things"],
+        "compartment": "one", "grade": "core",
     }  # fmt: skip
     assert status["switches"] == []
     assert status["faults"] == []

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from compartments.deployer import Deployer
-from compartments.deployment import Deployment, deploy_key, deployment, standby_key
-from engine.server import Server
+from compartments.deployment import Deployment, deploy_key, standby_key
+from compartments.planning import Planning
+from engine.http.server import Server
 from havok.layout import version_dir
 from havok.manifest import MANIFEST_FILE, ROWS_FILE, read_manifest
 from havok.settings import CompartmentSettings, DatasetSettings, ServiceSettings, Settings
@@ -44,7 +45,8 @@ class Bench:
         return snapshots.build(self.path, "things", {f"k{i}": {column: f"v{number}-{i}"} for i in range(20)}, number)
 
     def made(self, service: str, version: str) -> Deployment:
-        return deployment(SETTINGS, service, read_manifest(version_dir(self.path, "things", version)))
+        manifest = read_manifest(version_dir(self.path, "things", version))
+        return Planning().deployment(SETTINGS, service, {"things": manifest})
 
     def tell(self, facts: dict[str, Any], drop: tuple[str, ...] = ()) -> None:
         self.facts |= {key: msgspec.msgpack.encode(value) for key, value in facts.items()}

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from console.project import SAMPLE, Table, document
+from console.project import SAMPLE, document
+from console.proposals import Proposals
+from console.references import Table
 from havok.config import read_settings
 from tests.console.person import Person
 
@@ -71,10 +73,47 @@ def test_any_file_name_makes_a_sound_configuration(person: Person) -> None:
 @pytest.mark.parametrize("column", ['quo"te', "back\\slash", "new\nline", "tab\t", "\x7f", "ünïcode", "emoji 🚀"])
 def test_any_column_name_survives_toml(tmp_path: Path, column: str) -> None:
     config = tmp_path / "havok.toml"
-    config.write_text(document([Table("t", "t.csv", (column,), 1, (column, "v"))], "b"), encoding="utf-8")
+    config.write_text(document([Table("t", "t.csv", (column,), 1, (column, "v"))], "b", Proposals()), encoding="utf-8")
     loaded = read_settings(config)
     assert loaded.faults == ()
     assert loaded.settings.datasets["t"].key == (column,)
+
+
+def _shop(person: Person) -> None:
+    customers = [(f"c{number}", f"customer {number}") for number in range(30)]
+    person.csv("customers.csv", "id,name", customers)
+    orders = [(number, f"c{number % 30}", number * 2) for number in range(90)]
+    person.csv("orders.csv", "id,customer_id,amount", orders)
+
+
+def test_what_refers_to_another_table_gets_services_of_sql(person: Person) -> None:
+    _shop(person)
+    done = person.does("init", "demo", "customers.csv", "orders.csv")
+    assert "  orders_of_customer: orders of one customer, at /v1/orders_of_customer?customer_id=…\n" in done.out
+    assert "  order_with_customer: one order with its customer, at /v1/order_with_customer?id=…\n" in done.out
+    config = (person.directory / "demo" / "havok.toml").read_text()
+    assert 'indexes = { by_customer_id = ["customer_id"] }' in config
+    demo = person.directory / "demo"
+    assert person.havok("load", "orders", cwd=demo).code == person.havok("load", "customers", cwd=demo).code == 0
+    assert person.havok("check", cwd=demo).out == "4 services, 2 datasets: all good\n"
+    for service in ("orders_of_customer", "order_with_customer"):
+        assert "cheaper" not in person.havok("plan", service, cwd=demo).out
+
+
+def test_a_proposed_service_answers(person: Person) -> None:
+    _shop(person)
+    person.does("init", "demo", "customers.csv", "orders.csv")
+    demo = person.directory / "demo"
+    _ports(demo / "havok.toml", person)
+    with Person.__new__(Person) as newcomer:
+        newcomer.directory, newcomer.config, newcomer.data_dir = demo, demo / "havok.toml", demo / "var"
+        newcomer.port, newcomer.admin_port, newcomer._served = person.port, person.admin_port, []
+        newcomer.serve()
+        found = newcomer.does("call", "orders_of_customer", "customer_id=c7", "limit=2", "--json").json
+        assert [row["id"] for row in found["data"]] == [7, 37]
+        assert found["next"]
+        found = newcomer.does("call", "order_with_customer", "id=7", "--json").json
+        assert found["data"] == [{"id": 7, "customer_id": "c7", "amount": 14, "name": "customer 7"}]
 
 
 def test_the_sample_serves(person: Person) -> None:

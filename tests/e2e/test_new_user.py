@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import time
@@ -14,24 +13,22 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.console.person import ROOT, Person, get, things, until
+from tests.console.person import Person, get, things, until
 from tests.e2e.callers import Callers
+from tests.e2e.example import take_the_example
 
 
 def test_the_shipped_example_serves_what_it_says(person: Person) -> None:
-    shutil.copytree(ROOT / "examples", person.directory / "examples")
-    text = (ROOT / "havok.toml").read_text()
-    text = re.sub(r"(?m)^# listen = \S+", f'listen = "127.0.0.1:{person.port}"', text, count=1)
-    person.config.write_text(re.sub(r"(?m)^# admin = \S+", f'admin = "127.0.0.1:{person.admin_port}"', text, count=1))
+    take_the_example(person)
     served = person.serve(ready=False)
-    until(lambda: served.words().count("curl '") == 3, "a line to try for each service")
+    until(lambda: served.words().count("curl '") == 7, "a line to try for each service")
     assert re.search(r"ready in \d+\.\d s, serving on http://127\.0\.0\.1:\d+", served.words())
     for line in re.findall(r"curl '.*'", served.words()):
         url = urlsplit(shlex.split(line)[1])
         answer = get(person.port, f"{url.path}?{url.query}")
         assert answer.status == 200, line
         assert answer.json["data"]
-    assert person.does("check").out == "3 services, 3 datasets: all good\n"
+    assert person.does("check").out == "7 services, 3 datasets: all good\n"
     assert served.stop() == 0
     assert "Traceback" not in served.words()
 

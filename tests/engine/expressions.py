@@ -1,6 +1,6 @@
-"""Random SQL inside the language, from a seed: expressions, conditions, whole queries.
+"""Random expressions and conditions inside the language.
 
-Rule: everything is drawn from one `random.Random`, so that a seed is the whole test.
+Rule: everything is drawn from one `random.Random`, hypothesis's or another.
 """
 
 import random
@@ -32,8 +32,8 @@ _OF_DATES = (
 class Maker:
     """Expressions over the columns of `tests.engine.test_scalar_oracle`."""
 
-    def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)
+    def __init__(self, source: random.Random) -> None:
+        self.random = source
 
     def any(self, depth: int) -> str:
         return self.random.choice((self.number, self.truth, self.text))(depth)

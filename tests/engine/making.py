@@ -7,9 +7,10 @@ from pathlib import Path
 import lmdb
 import msgspec
 
-from engine.planner import plan_service
+from engine.http.route import Route
+from engine.plan import Point
+from engine.planner import plan_lookup
 from engine.program import Compiled, Program
-from engine.route import Route
 from engine.snapshot import Snapshot, open_snapshot
 from havok.keys import KeyColumn, KeyKind, KeyValue, encode
 from havok.manifest import MANIFEST_FILE, ROWS_DB, ROWS_FILE, Column, Manifest, encode_manifest, hash_file
@@ -83,8 +84,9 @@ AIRPORTS = ("JFK", "LGA", "EWR", "BOS", "SFO", "a b", "ä", "x&y=z", "%41", "+",
 
 def program_of(snapshot: Snapshot, **settings: object) -> Program:
     """A kv service over the snapshot's dataset; it takes the caller's lease."""
-    plan = plan_service("airport", service_of(snapshot.dataset, **settings), snapshot.manifest)
-    program = Program(Compiled(plan), {snapshot.dataset: snapshot})
+    plan = plan_lookup("airport", service_of(snapshot.dataset, **settings), snapshot.manifest)
+    assert isinstance(plan.access, Point)
+    program = Program(Compiled(plan, plan.access), {snapshot.dataset: snapshot})
     snapshot.release()
     return program
 

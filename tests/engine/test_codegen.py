@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from engine.codegen import LINE_MAX, canonical_pattern, generate
-from engine.plan import Fields, OutputColumn, Param, Plan, Point, Rules, WholeRow
+from engine.plan import Fields, Param, Plan, Point, Rules, WholeRow
 from engine.program import Compiled, Program, _namespace
 from engine.snapshot import Snapshot, open_snapshot
 from havok.keys import KeyKind, KeyValue
@@ -48,17 +48,15 @@ WEIRD = [
 ]
 
 
-def plan_of(*key: tuple[str, KeyKind], fields: tuple[str, ...] = (), dataset: str = "d", service: str = "s") -> Plan:
-    return Plan(
-        service=service,
-        compartment="c",
-        kind="kv",
-        access=Point(dataset, tuple(Param(name, kind) for name, kind in key)),
-        output=Fields(fields) if fields else WholeRow(),
-        columns=tuple(OutputColumn(name, "VARCHAR") for name in fields),
-        batch_max=10,
-        rows_max=1,
-    )
+def point_of(
+    *key: tuple[str, KeyKind], fields: tuple[str, ...] = (), dataset: str = "d", listed: bool = False
+) -> Point:
+    params = tuple(Param(name, kind) for name, kind in key)
+    return Point(dataset, params, Fields(fields) if fields else WholeRow(), batch_max=10, listed=listed)
+
+
+def compiled(point: Point) -> Compiled:
+    return Compiled(Plan("s", "c", "kv", point, (), 1), point)
 
 
 def names_of(source: str) -> tuple[set[str], set[str], list[ast.stmt]]:
@@ -79,7 +77,7 @@ def names_of(source: str) -> tuple[set[str], set[str], list[ast.stmt]]:
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_every_combination_of_kinds_compiles(count: int) -> None:
     for kinds in itertools.product(KINDS, repeat=count):
-        source = generate(plan_of(*((f"c{number}", kind) for number, kind in enumerate(kinds))))
+        source = generate("s", point_of(*((f"c{number}", kind) for number, kind in enumerate(kinds))))
         compile(source, "generated", "exec")
         has_query = all(kind not in ("date", "timestamp") for kind in kinds)
         assert ("def query" in source) == has_query
@@ -90,24 +88,25 @@ def test_every_combination_of_kinds_compiles(count: int) -> None:
     kinds=st.lists(st.sampled_from(KINDS), min_size=6, max_size=6),
     fields=st.lists(st.one_of(st.sampled_from(WEIRD), st.text(max_size=20)), max_size=4, unique=True),
     dataset=st.sampled_from(["d", *WEIRD]),
+    listed=st.booleans(),
 )
-@example(names=WEIRD, kinds=["string"] * len(WEIRD), fields=WEIRD, dataset='"""')
-@example(names=["a"], kinds=["string"], fields=[], dataset="a\x00b")
+@example(names=WEIRD, kinds=["string"] * len(WEIRD), fields=WEIRD, dataset='"""', listed=True)
+@example(names=["a"], kinds=["string"], fields=[], dataset="a\x00b", listed=False)
 def test_names_cannot_inject_or_clash(
-    airports: Snapshot, names: list[str], kinds: list[KeyKind], fields: list[str], dataset: str
+    airports: Snapshot, names: list[str], kinds: list[KeyKind], fields: list[str], dataset: str, listed: bool
 ) -> None:
-    plan = plan_of(*zip(names, kinds, strict=False), fields=tuple(fields), dataset=dataset, service=dataset)
-    source = generate(plan)
+    point = point_of(*zip(names, kinds, strict=False), fields=tuple(fields), dataset=dataset, listed=listed)
+    source = generate(dataset, point)
     assert source.isascii()
     read, bound, body = names_of(source)
     assert {node.name for node in body if isinstance(node, ast.FunctionDef)} <= {"query", "point", "batch"}
     assert all(isinstance(node, ast.FunctionDef) for node in body)
-    namespace = _namespace(Compiled(plan), airports)
+    namespace = _namespace(compiled(point), airports)
     builtins = {"len", "int"}
     assert read - bound <= namespace.keys() | builtins, "something is read that was not given"
     assert not bound & (namespace.keys() | builtins), "a given name is hidden"
     arguments = next(node for node in body if isinstance(node, ast.FunctionDef) and node.name == "point").args.args
-    assert len({argument.arg for argument in arguments}) == len(plan.params), "two parameters have one name"
+    assert len({argument.arg for argument in arguments}) == len(point.params), "two parameters have one name"
     assert all(argument.arg.startswith("p_") and not keyword.iskeyword(argument.arg) for argument in arguments)
 
 
@@ -119,17 +118,17 @@ def airports(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
 def test_long_lines_are_broken() -> None:
     numbers, strings = itertools.repeat(KINDS[1], 9), itertools.repeat(KINDS[0], 3)
     kinds: list[KeyKind] = [*numbers, *strings, "bool", "wide", "uint", "string"]
-    plan = plan_of(
+    point = point_of(
         *((f"a_rather_long_column_{number}", kind) for number, kind in enumerate(kinds)),
         fields=tuple(f"field_{number}" for number in range(40)),
     )
-    source = generate(plan)
+    source = generate("s", point)
     assert max(len(line) for line in source.splitlines()) <= LINE_MAX
     compile(source, "generated", "exec")
 
 
 def test_a_short_key_stays_on_a_line() -> None:
-    source = generate(plan_of(("origin", "string"), ("year", "int"), ("month", "int")))
+    source = generate("s", point_of(("origin", "string"), ("year", "int"), ("month", "int")))
     assert "    p_origin, p_year, p_month = match.groups()\n" in source
     assert '    key = join((p_origin, b"\\0", pack2(int(p_year) + INT_BIAS, int(p_month) + INT_BIAS)))\n' in source
 
@@ -149,9 +148,17 @@ def test_a_boolean_beside_another_part(tmp_path: Path, kinds: tuple[KeyKind, ...
     rows: list[Row] = [(values, {"v": repr(values)}) for values in itertools.product(*(domain[kind] for kind in kinds))]
     key: list[tuple[str, KeyKind]] = [(f"c{number}", kind) for number, kind in enumerate(kinds)]
     snapshot = open_snapshot(write_version(tmp_path / "v", key, rows, columns=[("v", "VARCHAR")]))
-    program = Program(Compiled(plan_of(*key, dataset="airports")), {"airports": snapshot})
+    program = Program(compiled(point_of(*key, dataset="airports")), {"airports": snapshot})
     for values, row in rows:
         assert program.point(*values) == b'{"v":"%b"}' % str(row["v"]).encode()
         text = "&".join(f"{name}={str(value).lower()}" for (name, _), value in zip(key, values, strict=True))
         if text.isascii():
             assert program.query(text.encode()) == program.point(*values)
+
+
+def test_a_look_up_that_is_a_query_answers_with_a_list(tmp_path: Path) -> None:
+    snapshot = open_snapshot(write_version(tmp_path / "v", [("faa", "string")], [(("JFK",), {"faa": "JFK", "v": 1})]))
+    point = point_of(("faa", "string"), fields=("v",), dataset="airports", listed=True)
+    program = Program(compiled(point), {"airports": snapshot})
+    assert program.query(b"faa=JFK") == program.point("JFK") == b'[{"v":1}]'
+    assert program.query(b"faa=LGA") == program.point("LGA") == b"[]"

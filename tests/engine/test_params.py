@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.params import QUERY_PARAMS_MAX, SHOWN_CHARS_MAX, Binder, KeyForm, parse_query, show
+from engine.param_values import Bound
+from engine.params import QUERY_PARAMS_MAX, SHOWN_CHARS_MAX, Binder, parse_query, show
 from engine.plan import Param, Rules
 from havok.errors import BadParam
 from havok.keys import INT_MAX, INT_MIN, UINT_MAX, WIDE_MAX, WIDE_MIN, KeyKind
 
 
-def text(kind: KeyKind, value: str, rules: Rules = Rules()) -> KeyForm:  # noqa: B008
+def text(kind: KeyKind, value: str, rules: Rules = Rules()) -> Bound:  # noqa: B008
     return Binder((Param("p", kind, rules),)).from_query(b"p=" + value.encode())[0]
 
 
@@ -60,7 +61,7 @@ def refusal(call: Callable[[], object]) -> tuple[str, str]:
         ("timestamp", "1969-12-31T23:00-01", 0),
     ],
 )
-def test_text_of_each_kind(kind: KeyKind, value: str, form: KeyForm) -> None:
+def test_text_of_each_kind(kind: KeyKind, value: str, form: Bound) -> None:
     bound = text(kind, value)
     assert bound == form
     assert type(bound) is type(form)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from engine.plan import Fields, Plan, PlanError, WholeRow
-from engine.planner import plan_service
+from engine.planner import plan_lookup
 from havok.keys import KeyColumn
 from havok.manifest import Column, Manifest
 from tests.engine.making import VERSION, service_of
@@ -31,7 +31,7 @@ MANIFEST = Manifest(
 
 
 def plan(params: Mapping[str, object] | None = None, **settings: object) -> Plan:
-    return plan_service("flight", service_of("flights", params=params or {}, **settings), MANIFEST)
+    return plan_lookup("flight", service_of("flights", params=params or {}, **settings), MANIFEST)
 
 
 def test_a_plan_of_the_whole_row() -> None:
@@ -42,17 +42,17 @@ def test_a_plan_of_the_whole_row() -> None:
         ("day", "date"),
         ("late", "bool"),
     ]
-    assert made.output == WholeRow()
+    assert made.access.output == WholeRow()
     assert [column.name for column in made.columns] == [column.name for column in MANIFEST.columns]
     assert made.datasets == ("flights",)
-    assert (made.rows_max, made.batch_max, made.rate_rps) == (1, 1000, None)
+    assert (made.rows_max, made.access.batch_max, made.rate_rps) == (1, 1000, None)
 
 
 def test_a_plan_of_some_fields_keeps_their_order() -> None:
     made = plan(fields=["delay", "dest"], rate_limit={"rps": 5, "burst": 2}, batch_max=7)
-    assert made.output == Fields(("delay", "dest"))
+    assert made.access.output == Fields(("delay", "dest"))
     assert [(column.name, column.type) for column in made.columns] == [("delay", "DECIMAL(10,2)"), ("dest", "VARCHAR")]
-    assert (made.rate_rps, made.rate_burst, made.batch_max) == (5.0, 2, 7)
+    assert (made.rate_rps, made.rate_burst, made.access.batch_max) == (5.0, 2, 7)
 
 
 def test_a_plan_crosses_the_bus() -> None:

@@ -13,10 +13,12 @@ from time import monotonic
 import msgspec
 import uvloop
 
-from engine.connection import PHASE_S_MAX, Connection
-from engine.head import Head
-from engine.route import Elsewhere, Target
-from engine.server import HandOver, Server, refuse_hand_over
+from engine.http.answering import Answering
+from engine.http.connection import Connection
+from engine.http.head import Head
+from engine.http.peer import PAUSED, PHASE_S_MAX
+from engine.http.route import Elsewhere, Target
+from engine.http.server import HandOver, Server, refuse_hand_over
 
 QUIET_TURNS = 4  # a tick, an `advance` put off, a write: more than any one step needs
 PATIENCE_S = 20.0
@@ -92,7 +94,7 @@ class Recorder(Server):
 
     recorded: list[tuple[Head, bytes]] | None = None
 
-    def answer(self, request: Head, content: bytes, *, close: bool) -> bytes:
+    def answer(self, request: Head, content: bytes, *, close: bool) -> bytes | Answering:
         if self.recorded is not None:
             self.recorded.append((request, content))
         return super().answer(request, content, close=close)
@@ -178,7 +180,8 @@ class Client:
         quiet = 0
         while quiet < QUIET_TURNS:
             self.wire.turn()
-            quiet = 0 if self.read() else quiet + 1
+            busy = self.connection.phase == PAUSED and self.connection._answering is not None
+            quiet = 0 if self.read() or busy else quiet + 1
         return self.received
 
     def send(self, data: bytes) -> None:

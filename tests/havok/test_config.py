@@ -81,7 +81,7 @@ def test_load_settings_refuses_with_every_fault(tmp_path: Path) -> None:
         load_settings(tmp_path / "havok.toml", cpus=CPUS)
     assert [(fault.key, fault.reason) for fault in refused.value.faults] == [
         ("datasets.airports.kep_versions", "unknown key; did you mean keep_versions?"),
-        ("services.airport.kind", "expected \"kv\", got the string 'kw'"),
+        ("services.airport.kind", 'expected one of "kv", "sql", got the string \'kw\''),
         ("datasets.airports.key", "a dataset needs at least one key column"),
     ]
 
@@ -104,8 +104,8 @@ def test_load_settings_refuses_with_every_fault(tmp_path: Path) -> None:
         ("[node]\ninclude = [3]", "havok.toml: node.include[0]: expected a string, got the integer 3"),
         (
             "[services.a-b.c]",
-            "havok.toml: services.a-b.c: unknown key; known here: batch_max, compartment, dataset, fields, grade, "
-            "kind, params, rate_limit",
+            "havok.toml: services.a-b.c: unknown key; known here: analytical, batch_max, compartment, dataset, fields, "
+            "grade, kind, max_rows_scanned, params, rate_limit, sql",
         ),
         (
             "[compartments.Big]\nbusiness = 'b'",
@@ -118,11 +118,11 @@ def test_each_fault_of_a_file_has_a_place_and_a_reason(tmp_path: Path, text: str
     assert expected in faults_of(read(tmp_path, text))
 
 
-@pytest.mark.parametrize("kind", ["sql", "union", "ingest"])
+@pytest.mark.parametrize("kind", ["union", "ingest"])
 def test_a_kind_of_a_later_version_is_one_fault_and_not_many(tmp_path: Path, kind: str) -> None:
     loaded = read(tmp_path, SMALL + f'[services.later]\nkind = "{kind}"\nsql = "SELECT 1"\nsteps = [{{}}]\n')
     assert faults_of(loaded) == [
-        f'havok.toml: services.later.kind: this version of Havok serves kind "kv" only, not "{kind}" yet'
+        f'havok.toml: services.later.kind: this version of Havok serves the kinds kv and sql, not "{kind}" yet'
     ]
     assert set(loaded.settings.services) == {"airport"}
 
@@ -146,6 +146,50 @@ def test_a_value_that_is_wrong_is_not_told_twice(tmp_path: Path) -> None:
     assert faults_of(read(tmp_path, SMALL.replace('dataset = "airports"', ""))) == [
         "havok.toml: services.airport.dataset: missing; expected a string"
     ]
+
+
+SQL_SERVICE = """
+[services.near]
+kind = "sql"
+compartment = "high"
+sql = "SELECT name FROM nowhere WHERE lat > :lat AND faa IN (:faas)"
+params = { lat = { type = "float", default = 40 }, faas = { type = "list<string>", default = ["JFK"], max_items = 9 } }
+"""
+
+
+def test_a_sql_service_stands_on_no_dataset_of_its_own(tmp_path: Path) -> None:
+    loaded = read(tmp_path, SMALL.replace('key = ["faa"]', "key = 3") + SQL_SERVICE)
+    assert [fault.key for fault in loaded.faults] == ["datasets.airports.key"]
+    assert set(loaded.settings.services) == {"near"}
+    near = loaded.settings.services["near"]
+    assert (near.dataset, near.max_rows_scanned, near.analytical) == (None, 100_000, False)
+    assert near.params["lat"].default == 40
+    assert near.params["faas"].default == ("JFK",)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ('"sql"', '"sq"', ["kind: expected one of \"kv\", \"sql\", got the string 'sq'; did you mean \"sql\"?"]),
+        ('"sql"', '"kv"', [
+            "dataset: missing; expected a string",
+            'sql: is for services of kind "sql"; a kv service finds rows by their key',
+            "params.lat.type: a key column is never a float; name the column's own type",
+            "params.faas.type: a key column is never a list; name the column's own type",
+        ]),
+        ("sql =", "sq =", ["sq: unknown key; did you mean sql?", "sql: missing; expected a string"]),
+        ('sql = "', 'sql = 3 # "', ["sql: expected a string, got the integer 3"]),
+        ('sql = "', 'dataset = 3\nsql = "', ["dataset: expected a string, got the integer 3"]),
+        ('["JFK"]', '["JFK", []]', [
+            "params.faas.default[1]: expected a string or an integer or a finite number or true or false, "
+            "got an empty array",
+        ]),
+        ('["JFK"]', "[2013-01-31]", []),
+    ],
+)  # fmt: skip
+def test_faults_of_a_sql_service(tmp_path: Path, old: str, new: str, expected: list[str]) -> None:
+    loaded = read(tmp_path, SMALL + SQL_SERVICE.replace(old, new, 1))
+    assert faults_of(loaded) == [f"havok.toml: services.near.{fault}" for fault in expected]
 
 
 def test_what_stands_on_a_faulty_entry_is_left_out_with_it(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from havok.relations import address, check, check_names
 from havok.settings import (
     CompartmentSettings,
     DatasetSettings,
+    ExecutorSettings,
     LoaderSettings,
     NodeSettings,
     ParamSettings,
@@ -29,6 +30,9 @@ SOUND = Settings(
     compartments={"high": CompartmentSettings(business="travel", cpus=(0, 5))},
     services={"airport": ServiceSettings(kind="kv", dataset="airports", compartment="high")},
 )
+
+
+SQL = ServiceSettings(kind="sql", compartment="high", sql="SELECT name FROM airports WHERE faa = :faa")
 
 
 def faults_of(settings: Settings) -> list[str]:
@@ -59,6 +63,14 @@ def with_service(**change: object) -> Settings:
     return msgspec.structs.replace(SOUND, services={"airport": service})
 
 
+def with_sql(**change: object) -> Settings:
+    return msgspec.structs.replace(SOUND, services={"near": msgspec.structs.replace(SQL, **change)})
+
+
+def with_executors(**change: object) -> Settings:
+    return with_compartment(executors=ExecutorSettings(**change))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -69,6 +81,11 @@ def with_service(**change: object) -> Settings:
         with_node(listen="127.0.0.1:80", admin="127.0.0.2:80"),
         with_compartment(watermarks=Watermarks(low=0.0, high=1.0)),
         with_service(params={"faa": ParamSettings(pattern="x")}, batch_max=10_000),
+        with_sql(max_rows_scanned=10_000_000),
+        with_sql(analytical=True),
+        with_sql(sql="whatever the planner makes of it", params={"Faa_1": ParamSettings(type="float", min=0.5)}),
+        with_sql(params={"faas": ParamSettings(type="list<string>", max_items=1)}),
+        with_executors(processes=16, memory_mb=64, threads=64, timeout_s=3600.0),
     ],
 )
 def test_sound_settings_have_no_findings(settings: Settings) -> None:
@@ -174,6 +191,77 @@ def test_sound_settings_have_no_findings(settings: Settings) -> None:
         (
             with_service(compartment="zz"),
             "services.airport.compartment: there is no compartment 'zz'; add a table [compartments.zz]",
+        ),
+        (with_service(dataset=None), "services.airport.dataset: missing; expected a string"),
+        (
+            with_service(sql="SELECT 1"),
+            'services.airport.sql: is for services of kind "sql"; a kv service finds rows by their key',
+        ),
+        (
+            with_service(max_rows_scanned=5),
+            'services.airport.max_rows_scanned: is for services of kind "sql"; a kv service reads one row a key',
+        ),
+        (with_service(analytical=True), 'services.airport.analytical: is for services of kind "sql"; remove it'),
+        (
+            with_service(params={"faa": ParamSettings(type="list<string>")}),
+            "services.airport.params.faa.type: a key column is never a list; name the column's own type",
+        ),
+        (with_sql(sql=None), "services.near.sql: missing; expected a string"),
+        (with_sql(sql=" "), "services.near.sql: is empty"),
+        (
+            with_sql(dataset="airports"),
+            "services.near.dataset: a sql service names its datasets in FROM; remove it",
+        ),
+        (with_sql(fields=("a",)), "services.near.fields: a sql service names its columns in SELECT; remove it"),
+        (with_sql(batch_max=5), "services.near.batch_max: a sql service answers no batches; remove it"),
+        (with_sql(max_rows_scanned=0), "services.near.max_rows_scanned: must be from 1 to 10000000, is 0"),
+        (
+            with_sql(max_rows_scanned=10_000_001),
+            "services.near.max_rows_scanned: must be from 1 to 10000000, is 10000001",
+        ),
+        (
+            with_sql(analytical=True, max_rows_scanned=5),
+            "services.near.max_rows_scanned: an analytical service reads whole datasets; its bound is "
+            "executors.timeout_s of the compartment; remove it",
+        ),
+        (
+            with_sql(compartment="hig"),
+            "services.near.compartment: there is no compartment 'hig'; did you mean high?",
+        ),
+        (
+            with_sql(params={"cursor": ParamSettings()}),
+            "services.near.params.cursor: cursor is Havok's own, beside the parameters of a sql service; "
+            "choose another name",
+        ),
+        (
+            with_sql(params={"meta": ParamSettings()}),
+            "services.near.params.meta: meta is Havok's own, beside the parameters of a sql service; "
+            "choose another name",
+        ),
+        *(
+            (
+                with_sql(params={name: ParamSettings()}),
+                f"{dotted(('services', 'near', 'params', name))}: a parameter of SQL is a letter or _, then letters, "
+                "digits or _: it is written :name",
+            )
+            for name in ("", "1a", "a-b", "ä", "a b", "a\n")
+        ),
+        (
+            with_sql(params={"n": ParamSettings(type="list<int>", max_items=1001)}),
+            "services.near.params.n.max_items: must be from 1 to 1000, is 1001",
+        ),
+        (with_executors(processes=0), "compartments.high.executors.processes: must be from 1 to 16, is 0"),
+        (with_executors(processes=17), "compartments.high.executors.processes: must be from 1 to 16, is 17"),
+        (with_executors(memory_mb=63), "compartments.high.executors.memory_mb: must be at least 64, is 63"),
+        (with_executors(threads=0), "compartments.high.executors.threads: must be from 1 to 64, is 0"),
+        (with_executors(threads=65), "compartments.high.executors.threads: must be from 1 to 64, is 65"),
+        (
+            with_executors(timeout_s=0.0),
+            "compartments.high.executors.timeout_s: must be more than 0 and at most 3600, is 0",
+        ),
+        (
+            with_executors(timeout_s=3601.0),
+            "compartments.high.executors.timeout_s: must be more than 0 and at most 3600, is 3601",
         ),
         (with_service(fields=("a", "a")), "services.airport.fields[1]: column a is named twice"),
         (with_service(batch_max=0), "services.airport.batch_max: must be from 1 to 10000, is 0"),

@@ -3,7 +3,7 @@
 import pytest
 
 from engine.plan import PlanError
-from engine.query import Query
+from engine.queries.query import Query
 from engine.sql.front import compile_sql
 from havok.keys import KeyColumn
 from havok.manifest import Column, Index, Manifest
@@ -49,13 +49,13 @@ def test_the_fragment_is_underlined_in_its_line() -> None:
     [
         ("SELECT dest FROM flight WHERE origin = :o", "there is no dataset 'flight'; did you mean flights?"),
         ("SELECT dest FROM flights WHERE delay > 60", "every row of flights would be read"),
-        ("SELECT dest FROM flights WHERE dest = :d", '[datasets.flights] indexes.by_dest = ["dest"]'),
-        ("SELECT dest FROM flights", "fix the first column of the key (origin, day, flight)"),
-        ("SELECT dest FROM flights WHERE origin = 7", "VARCHAR and INTEGER do not go together; write CAST"),
+        ("SELECT dest FROM flights WHERE dest = :d", 'by_dest = ["dest"] }, then: havok load flights'),
+        ("SELECT dest FROM flights", "begin with origin = :origin AND …"),
+        ("SELECT dest FROM flights WHERE origin = 7", "a text stands in quotes: '7'"),
         ("SELECT dest FROM flights WHERE origin = :o ORDER BY tags", "VARCHAR[] values have no order"),
-        ("SELECT dest FROM flights f CROSS JOIN airports a WHERE f.origin = 'JFK'", "ON airports's key (faa)"),
+        ("SELECT dest FROM flights f CROSS JOIN airports a WHERE f.origin = 'JFK'", "airports … ON a.faa = …"),
         ("SELECT f.dest FROM flights f, airports a WHERE f.origin = 'JFK'", "every row of airports would be read"),
-        ("SELECT dest FROM flights f JOIN airports a ON a.name = f.dest WHERE f.origin = 'x'", "faa is not given"),
+        ("SELECT dest FROM flights f JOIN airports a ON a.name = f.dest WHERE f.origin = 'x'", "ON does not give faa"),
         ("SELECT dest FROM flights f LEFT JOIN airports a ON a.faa = dest AND name = 'x' WHERE f.origin = 'x'", "else"),
         ("SELECT origin FROM flights f JOIN airports a ON a.faa = dest WHERE f.origin = 'x'", "write f.origin"),
         ("SELECT count(*) FROM flights WHERE origin = 'x'", "give this column of the answer a name: … AS name"),
@@ -68,9 +68,28 @@ def test_the_fragment_is_underlined_in_its_line() -> None:
         ("SELECT coalesce(:x) AS x FROM flights WHERE origin = 'x'", 'params.x = { type = "string" }'),
         ("SELECT dest FROM flights WHERE origin = 'x' AND day = '2013-13-01'", "is no DATE"),
         ("SELECT dest || FROM flights", "line 1: the SQL cannot be read here"),
+        ("SELECT uper(dest) AS x FROM flights WHERE origin = 'x'", "uper() is not supported; did you mean upper()?"),
+        ("SELECT median(delay) AS x FROM flights WHERE origin = 'x'", "median() is not supported; an analytical"),
+        ("SELECT strftime(day, '%Y') AS x FROM flights WHERE origin = 'x'", "strftime() is not supported"),
         ("SELECT frobnicate(dest) AS x FROM flights WHERE origin = 'x'", "frobnicate() is not supported"),
         ("SELECT upper(flight) AS x FROM flights WHERE origin = 'x'", "upper() does not take (INTEGER)"),
         ("SELECT tags[1] AS x FROM flights WHERE origin = 'x'", "[…] is not supported"),
+        ("SELECT dest FROM flights WHERE flight > 1.5 AND delay > '3'", "a number stands without quotes"),
+        ('SELECT dest FROM flights WHERE tailnum = "N1"', "a text stands in single quotes: 'N1'"),
+        ("SELECT dest FROM flights WHERE tailnum = ':tailnum'", "a parameter stands without quotes"),
+        ("SELECT dest FROM flights WHERE tailnum LIKE '%:t%'", "write '%' || :t || '%'"),
+        ("SELECT dest FROM flights WHERE tailnum = {tailnum}", "a parameter is written as :name"),
+        ("SELECT dest FROM flights WHERE tailnum = ?", "a parameter needs a name: write :name"),
+        ("SELECT dest FROM flights WHERE tailnum IN :tails", "the values of IN stand in brackets: IN (:tails)"),
+        ("SELECT dest FROM flights WHERE tailnum IN tags", "the values of IN stand in brackets"),
+        ("SELECT :x AS x FROM flights WHERE origin = 'x'", "say its type: CAST(:x AS VARCHAR) AS x"),
+        ("SELECT dest FROM flights WHERE day > now() AND origin = 'x'", "make it a parameter"),
+        ("SELECT dest FROM flights f JOIN airports a USING (origin) WHERE tailnum = 'x'", "USING is not supported"),
+        ("SELECT dest FROM flights f RIGHT JOIN airports a ON a.faa = dest WHERE tailnum = 'x'", "RIGHT JOIN is not"),
+        ("SELECT f.dest FROM airports a JOIN flights f ON f.dest = faa WHERE faa = 'x'", "origin, day, flight. Of a"),
+        ("SELECT dest FROM flights WHERE origin = 'x' UNION SELECT dest FROM flights", "analytical = true"),
+        ("WITH a AS (SELECT 1) SELECT dest FROM flights WHERE origin = 'x'", "analytical = true"),
+        ("SELECT dest FROM flights WHERE origin = (SELECT 'x')", "analytical = true"),
         ("SELECT dest FROM flights WHERE dest", "a condition must be BOOLEAN, this is VARCHAR"),
     ],
 )

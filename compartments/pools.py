@@ -1,0 +1,56 @@
+"""The executors of a worker's analytical services, one pool for each set of limits.
+
+Rule: a pool whose limits are no longer anyone's answers what it was asked and ends.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+from compartments.executors import Executors
+from compartments.process import ExecutorSettings
+from havok import settings as limits
+
+
+class Pools:
+    def __init__(self, data_dir: Path, loop: asyncio.AbstractEventLoop) -> None:
+        self._data_dir = str(data_dir)
+        self._loop = loop
+        self._pools: dict[limits.ExecutorSettings, Executors] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+
+    def of(self, settings: limits.ExecutorSettings) -> Executors:
+        """The pool with these limits; its processes start when they are needed."""
+        found = self._pools.get(settings)
+        if found is None:
+            found = self._pools[settings] = Executors(
+                ExecutorSettings(
+                    data_dir=self._data_dir,
+                    processes_max=settings.processes,
+                    memory_mb=settings.memory_mb,
+                    threads=settings.threads,
+                    timeout_s=settings.timeout_s,
+                )
+            )
+        return found
+
+    def keep(self, wanted: Iterable[limits.ExecutorSettings]) -> None:
+        """Ends the others."""
+        for settings in self._pools.keys() - set(wanted):
+            task = self._loop.create_task(_end(self._pools.pop(settings)))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def close(self) -> None:
+        """Every process has ended."""
+        for task in list(self._ending):
+            task.cancel()
+        await asyncio.gather(*self._ending, return_exceptions=True)
+        await asyncio.gather(*(pool.close() for pool in self._pools.values()))
+
+
+async def _end(pool: Executors) -> None:
+    try:
+        await pool.rest()
+    finally:
+        await pool.close()

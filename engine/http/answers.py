@@ -1,0 +1,89 @@
+"""Answers of SQL services: begun, driven in turns, ended.
+
+Rule: most are done within their first slice and leave at once, as any other answer. The rest
+are bounded in number, so that what they hold is; each has its turn between the others.
+"""
+
+from functools import partial
+from time import monotonic_ns
+
+from engine.http.answering import SLICE_NS, Answering
+from engine.http.call import read_call
+from engine.http.head import Head
+from engine.http.problems import Problems, lasting
+from engine.http.responses import head, response
+from engine.http.route import SqlRoute
+from havok.errors import HavokError, Overloaded
+
+UNFINISHED_MAX = 64  # of a worker: each may hold as much as `engine.queries.paging` lets a query keep
+
+
+class Answers:
+    def __init__(self, problems: Problems) -> None:
+        self._problems = problems
+        self.unfinished = 0
+
+    def begin(self, route: SqlRoute, request: Head, content: bytes, *, close: bool) -> bytes | Answering:
+        """The whole response, when it is made in a moment; also to a request that is refused. Never raises."""
+        started_ns = monotonic_ns()
+        try:
+            begun = self._begin(route, request, content, started_ns, close=close)
+        except Exception as error:
+            route.histogram.record(monotonic_ns() - started_ns)
+            return self._failed(route, request, close, error)
+        if isinstance(begun, bytes):
+            route.histogram.record(monotonic_ns() - started_ns)
+            return begun
+        self.unfinished += 1
+        message = self.go_on(begun)
+        assert message is not None, "nothing was sent yet"
+        if begun.done:
+            return message
+        begun.begun = message
+        return begun
+
+    def _begin(
+        self, route: SqlRoute, request: Head, content: bytes, started_ns: int, *, close: bool
+    ) -> bytes | Answering:
+        """A mere look-up is answered. Raises what there is to refuse."""
+        media = request.block.accept_rows
+        assert media is not None, "the server looked at what is accepted"
+        call = read_call(request, content, media)
+        head_only = request.method == b"HEAD"
+        data = route.program.at_once(call)
+        if data is not None:
+            if request.minor and not close and not head_only:
+                return route.answer(data)
+            start = head(200, self._problems.date, lasting(route.headers, request, close=close), media)
+            return response(start, b'{"data":%b}' % data, close=close, head_only=head_only)
+        if self.unfinished >= UNFINISHED_MAX:
+            detail = f"{UNFINISHED_MAX} answers that take long are being made already"
+            raise Overloaded(detail, retry_after_s=1)
+        running = route.program.start(call)
+        return Answering(
+            running,
+            head(200, self._problems.date, route.headers, running.media),
+            partial(self._ended, route, started_ns),
+            partial(self._failed, route, request, close),
+            minor=request.minor,
+            close=close,
+            head_only=head_only,
+        )
+
+    def go_on(self, answering: Answering) -> bytes | None:
+        """What can be sent by now. None: it failed after a part was sent, and cannot be saved."""
+        try:
+            return answering.step(monotonic_ns() + SLICE_NS)
+        except Exception as error:
+            message = answering.fail(error)
+            return None if answering.started else message
+
+    def _failed(self, route: SqlRoute, request: Head, close: bool, error: Exception) -> bytes:
+        """To be called where `error` is being handled."""
+        if not isinstance(error, HavokError):
+            error = route.program.fault(error) or self._problems.internal(request)
+        return self._problems.response(self._problems.count(error), route.headers, request, close=close)
+
+    def _ended(self, route: SqlRoute, started_ns: int) -> None:
+        self.unfinished -= 1
+        route.histogram.record(monotonic_ns() - started_ns)

@@ -1,0 +1,51 @@
+"""What a worker answers when it does not answer: problem documents, counted by code.
+
+Rule: whatever went wrong, the caller gets a document with a stable code and no internals, and
+the node's log has the rest.
+"""
+
+import logging
+from collections import Counter
+
+from engine.http.head import Head
+from engine.http.responses import error_response
+from havok.errors import HavokError, Internal, MethodNotAllowed
+
+log = logging.getLogger(__name__)
+
+
+class Problems:
+    """`date` is what the Date header says, kept current by the server."""
+
+    def __init__(self, compartment: str, date: bytes) -> None:
+        self.date = date
+        self.headers = f"Havok-Compartment: {compartment}\r\n".encode()
+        self.counts: Counter[str] = Counter()
+
+    def count(self, error: HavokError) -> HavokError:
+        self.counts[error.code] += 1
+        return error
+
+    def response(self, error: HavokError, headers: bytes, request: Head, *, close: bool) -> bytes:
+        """The whole response to a request that was read."""
+        headers = lasting(_allowing(headers, error), request, close=close)
+        return error_response(error, self.date, headers, close=close, head_only=request.method == b"HEAD")
+
+    def refusal(self, error: HavokError, *, close: bool, head_only: bool = False) -> bytes:
+        """The same to one that could not be read, or is nobody's here."""
+        headers = _allowing(self.headers, self.count(error))
+        return error_response(error, self.date, headers, close=close, head_only=head_only)
+
+    def internal(self, request: Head) -> Internal:
+        """To be called where an exception is being handled, which is logged."""
+        log.exception("a request to %r failed", request.path)
+        return Internal("the request could not be answered; the fault is logged on the node")
+
+
+def lasting(headers: bytes, request: Head, *, close: bool) -> bytes:
+    """HTTP/1.0 must be told that a connection stays."""
+    return headers if request.minor or close else headers + b"Connection: keep-alive\r\n"
+
+
+def _allowing(headers: bytes, error: HavokError) -> bytes:
+    return headers + b"Allow: GET, HEAD, POST\r\n" if type(error) is MethodNotAllowed else headers

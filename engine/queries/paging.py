@@ -1,0 +1,211 @@
+"""What a generated query does besides its loop: it sorts, cuts a page, and goes on after a cursor.
+
+Rule: nothing here takes longer than a chunk of rows without yielding. A cursor is a position
+in the order of the rows, not a count of them: in scan order the key of the last row, in a
+sorted answer the values it is sorted by and its key, so that it holds for other versions of
+the data as well. A grouped answer has no such position; its cursors count groups and hold
+for the versions they were made on alone.
+"""
+
+import base64
+import datetime
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from decimal import Decimal
+from heapq import merge
+from itertools import islice
+from typing import Annotated, Any
+
+import msgspec
+
+from engine.queries.expression import Expression
+from engine.queries.query import Query
+from engine.queries.scan import Range
+from engine.sqltype import TIMESTAMPTZ, VALUES, family
+from havok.errors import BadParam, TooManyRows
+from havok.keys import HASHED_BYTES, INT_MIN, UINT_MAX, successor
+
+PART_ROWS = 128  # answered at once
+PART_BYTES = 256 * 1024  # as long: what a part is aimed at where rows are wide
+WIDE_ROWS = 8  # fewer are one part, however wide
+RUN_ROWS = 1024  # sorted at once, in half a millisecond; a millisecond and a half by a double that may be NaN
+FREED_ROWS = 2048  # let go of at once, in a millisecond
+HELD_BYTES_MAX = 64 << 20  # of rows that wait for others to be sorted
+CURSOR_CHARS_MAX = 4096
+
+Order = Sequence[tuple[Callable[[Any], Any], bool]]  # (key, whether it descends)
+Position = tuple[Any, ...]
+_NOT_OURS = "cursor must be the next of an earlier answer, unchanged"
+_encode = msgspec.msgpack.encode
+
+
+def parts(rows: list[Any]) -> Iterator[list[Any]]:
+    """What was taken is let go of: to free all of it at the end would take as long as a hundred parts."""
+    size = PART_ROWS if len(rows) < WIDE_ROWS else max(1, min(PART_ROWS, PART_BYTES // _width(rows)))
+    if len(rows) <= size:
+        yield rows
+        return
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        rows[start : start + size] = [None] * len(part)
+        yield part
+
+
+def _width(rows: list[Any]) -> int:
+    """Bytes of the widest of three."""
+    return max(8, *map(_bytes, (rows[0], rows[len(rows) // 2], rows[-1])))
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, msgspec.Raw):
+        return memoryview(value).nbytes
+    parts = msgspec.structs.astuple(value) if isinstance(value, msgspec.Struct) else value
+    return sum(map(_bytes, parts)) if isinstance(parts, tuple) else 8
+
+
+def shortened(rows: list[Any], length: int) -> Iterator[tuple[()]]:
+    """Cuts the list in place."""
+    while len(rows) > length + FREED_ROWS:
+        del rows[-FREED_ROWS:]
+        yield ()
+    del rows[length:]
+
+
+def emptied(values: set[Any] | dict[Any, Any]) -> Iterator[tuple[()]]:
+    take = values.popitem if isinstance(values, dict) else values.pop
+    while len(values) > FREED_ROWS:
+        for _ in range(FREED_ROWS):
+            take()
+        yield ()
+
+
+def in_order(rows: list[Any], order: Order) -> Iterator[tuple[()]]:
+    """Sorts in place; rows that are equal stay as they were. Many are sorted in runs, which are merged."""
+    for key, descends in reversed(order):
+        if len(rows) <= 2 * RUN_ROWS:
+            rows.sort(key=key, reverse=descends)
+            continue
+        runs = []
+        for start in range(0, len(rows), RUN_ROWS):
+            runs.append(sorted(rows[start : start + RUN_ROWS], key=key, reverse=descends))
+            yield ()
+        merged = merge(*runs, key=key, reverse=descends)
+        at = 0
+        while piece := list(islice(merged, RUN_ROWS // 2)):
+            rows[at : at + len(piece)] = piece
+            at += len(piece)
+            yield ()
+
+
+def beyond(order: Order, after: Position, *, reverse: bool = False) -> Callable[[Any], bool]:
+    """Whether a kept row comes after the position; rows that sort alike are in the order they are read in."""
+    last = (None, *after)
+    bounds = [(key, key(last), descends) for key, descends in order]
+    end = after[-1]
+
+    def past(row: Any) -> bool:
+        for key, bound, descends in bounds:
+            value = key(row)
+            if value != bound:
+                return bool(value < bound) if descends else bool(value > bound)
+        return bool(row[-1] < end) if reverse else bool(row[-1] > end)
+
+    return past
+
+
+def behind_key(order: Order, after: bytes, *, reverse: bool = False) -> Callable[[Any], bool]:
+    """Whether an entry, of (key, value), comes after the one with a key; `order` is of parts of the key."""
+    bounds = [(key, key((after,)), descends) for key, descends in order]
+
+    def past(entry: Any) -> bool:
+        for key, bound, descends in bounds:
+            value = key(entry)
+            if value != bound:
+                return bool(value < bound) if descends else bool(value > bound)
+        return bool(entry[0] < after) if reverse else bool(entry[0] > after)
+
+    return past
+
+
+def cut(ranges: Sequence[Range], after: Position, *, reverse: bool = False) -> list[Range]:
+    """What is left of ranges behind the key of a row."""
+    key: bytes = after[0]
+    if len(key) > HASHED_BYTES:
+        raise BadParam("cursor", "cursor", _NOT_OURS)
+    if reverse:
+        return [(start, key if stop is None else min(stop, key)) for start, stop in ranges if start < key]
+    begin = key + b"\0" if len(key) < HASHED_BYTES else successor(key)
+    if begin is None:
+        return []
+    return [(max(start, begin), stop) for start, stop in ranges if stop is None or stop > begin]
+
+
+def behind(keys: Sequence[bytes], after: Position) -> list[bytes]:
+    """The same of single keys, in ascending order."""
+    return [key for key in keys if key > after[0]]
+
+
+def too_wide() -> TooManyRows:
+    return TooManyRows(f"the rows to be sorted take more than {HELD_BYTES_MAX >> 20} MiB; ask for less at a time")
+
+
+def too_many_members(members_max: int) -> TooManyRows:
+    return TooManyRows(f"the lists together ask for more than {members_max} keys; send fewer values at a time")
+
+
+class Cursors:
+    """The cursors of one query: positions ↔ text that a caller hands back."""
+
+    def __init__(self, query: Query, versions: str) -> None:
+        """`versions`: of the datasets read, as one text."""
+        self.survives = not query.is_grouped
+        shape = (query.sql, query.seek.index, [column.name for column in query.seek.columns], query.seek.reverse)
+        self._shape = hashlib.blake2b(_encode(shape), digest_size=4).digest()
+        self._versions = b"" if self.survives else hashlib.blake2b(versions.encode(), digest_size=4).digest()
+        values: list[Any] = [Annotated[int, msgspec.Meta(ge=0)]]
+        if self.survives:
+            order = () if query.is_in_scan_order else query.order
+            values = [_stored_as(item.value) for item in order] + [bytes]
+        self._decode = msgspec.msgpack.Decoder(tuple[(bytes, bytes, *values)]).decode  # type: ignore[valid-type]
+
+    def text(self, position: Position) -> str:
+        raw = _encode((self._shape, self._versions, *map(_bounded, position)))
+        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+    def position(self, text: str) -> Position:
+        """Raises BadParam for what is no cursor of this service, or one that holds no more."""
+        try:
+            if len(text) > CURSOR_CHARS_MAX:
+                raise ValueError
+            raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            shape, versions, *position = self._decode(raw)
+            if any(isinstance(value, Decimal) and not value.is_finite() for value in position):
+                raise ValueError
+        except (ValueError, msgspec.DecodeError):  # a ValidationError is one, text that is no base64 a ValueError
+            raise BadParam("cursor", "cursor", _NOT_OURS) from None
+        if shape != self._shape:
+            detail = "the service was changed since this cursor was made; begin with the first page again"
+            raise BadParam("cursor", "cursor", detail)
+        if versions != self._versions:
+            detail = "the data changed since this cursor was made, and groups have no place to go on from; begin again"
+            raise BadParam("cursor", "cursor", detail)
+        return tuple(position)
+
+
+def _stored_as(expression: Expression) -> Any:
+    """What a value of it is in a cursor."""
+    kind = expression.type
+    found = family(kind)
+    value: Any = VALUES[found]
+    if kind == "HUGEINT":
+        value = int | Decimal
+    elif found == "moment":
+        value = Annotated[datetime.datetime, msgspec.Meta(tz=kind == TIMESTAMPTZ)]
+    return value | None if expression.nullable else value
+
+
+def _bounded(value: Any) -> Any:
+    """An integer beyond 64 bits as a decimal, which compares with integers."""
+    return Decimal(value) if type(value) is int and not INT_MIN <= value <= UINT_MAX else value

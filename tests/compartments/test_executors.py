@@ -1,0 +1,181 @@
+"""Executors as a worker has them: answers, limits, deaths and ends, with real processes."""
+
+import os
+import signal
+from collections.abc import Iterator
+from time import monotonic
+
+import msgspec
+import psutil
+import pytest
+
+from compartments.executors import UNREAD_BYTES_MAX
+from havok.errors import Draining, HavokError, Overloaded, QueryFailed, QueryTimeout, StoreDown
+from tests.compartments.querying import HUGE, SLOW, Querying, make_data, querying
+from tests.engine.twinning import Twinned
+
+COUNT = "SELECT count(*) AS n FROM big"
+COUNTED = b'{"data":[{"n":20000}]}'
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Twinned:
+    return make_data(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture
+def one(data: Twinned) -> Iterator[Querying]:
+    with querying(data, memory_mb=256, queue_max=2, timeout_s=20) as made:
+        yield made
+
+
+def test_an_answer_comes_in_pieces_and_wakes(one: Querying) -> None:
+    answer, woken = one.ask("SELECT id, s FROM big ORDER BY id"), []
+    answer.wake = lambda: woken.append(answer.waiting)
+    assert answer.waiting
+    assert answer.step(0) == b""
+    rows = msgspec.json.decode(one.body(answer))["data"]
+    assert [row["id"] for row in rows] == list(range(20_000))
+    assert woken
+    assert not any(woken)
+    assert answer.done
+
+
+def test_one_process_answers_one_after_another(one: Querying) -> None:
+    assert one.executors.pids == []
+    answers = [one.ask(COUNT) for _ in range(3)]
+    assert [one.body(answer) for answer in answers] == [COUNTED] * 3
+    assert len(one.executors.pids) == 1
+
+
+def test_processes_grow_with_the_queue(data: Twinned) -> None:
+    with querying(data, processes_max=2, memory_mb=128) as made:
+        answers = [made.ask(SLOW), made.ask(COUNT), made.ask(COUNT)]
+        assert [made.body(answer) for answer in answers[1:]] == [COUNTED] * 2
+        assert len(made.executors.pids) == 2
+        answers[0].close()
+
+
+def test_errors_are_themselves_again(one: Querying) -> None:
+    with pytest.raises(QueryFailed, match="division by zero"):
+        one.body(one.ask("SELECT id // :n::BIGINT AS x FROM big", n=0))
+    assert one.body(one.ask(COUNT)) == COUNTED
+
+
+def test_a_full_queue_is_refused(one: Querying) -> None:
+    answers = [one.ask(SLOW)]
+    one.drive.until(lambda: one.executors.queued == 0, what="it runs")
+    answers += [one.ask(COUNT), one.ask(COUNT)]
+    with pytest.raises(Overloaded) as caught:
+        one.ask(COUNT)
+    assert caught.value.retry_after_s == 1
+    answers[1].close()
+    answers[1] = one.ask(COUNT)
+    answers[0].close()
+    assert [one.body(answer) for answer in answers[1:]] == [COUNTED] * 2
+
+
+def test_what_is_given_up_ends_and_the_process_stays(one: Querying) -> None:
+    answer = one.ask(HUGE)
+    one.first(answer)
+    (pid,) = one.executors.pids
+    answer.close()
+    slow = one.ask(SLOW)
+    one.drive.until(lambda: one.executors.queued == 0, what="it runs")
+    slow.close()
+    assert one.body(one.ask(COUNT)) == COUNTED
+    assert one.executors.pids == [pid]
+
+
+def test_a_query_ends_with_its_time(data: Twinned) -> None:
+    with querying(data, timeout_s=0.3, memory_mb=128) as made:
+        assert made.body(made.ask(COUNT)) == COUNTED
+        (pid,) = made.executors.pids
+        began = monotonic()
+        with pytest.raises(QueryTimeout) as caught:
+            made.body(made.ask(SLOW))
+        assert monotonic() - began < 2
+        assert caught.value.status == 504
+        assert made.body(made.ask(COUNT)) == COUNTED
+        assert made.executors.pids == [pid]
+
+
+def test_a_caller_that_does_not_read_holds_it_no_longer(data: Twinned, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compartments.executors.GRACE_S", 0.2)
+    with querying(data, timeout_s=0.3, memory_mb=128) as made:
+        answer = made.ask(HUGE)
+        made.first(answer)
+        (pid,) = made.executors.pids
+        made.drive.until(lambda: made.executors.pids != [pid], what="it is killed")
+        with pytest.raises(QueryTimeout):
+            answer.step(0)
+        assert made.body(made.ask(COUNT)) == COUNTED
+
+
+def test_what_is_not_read_is_not_produced(one: Querying) -> None:
+    answer = one.ask(HUGE)
+    one.first(answer)
+    process = psutil.Process(one.executors.pids[0])
+    worked = [-1.0]
+
+    def stands_still() -> bool:
+        worked.append(sum(process.cpu_times()[:2]))
+        return worked[-1] == worked[-min(len(worked), 200)]
+
+    one.drive.until(stands_still, what="the executor waits")
+    assert not answer.waiting
+    assert len(answer.step(0)) <= UNREAD_BYTES_MAX + 64 * 1024
+    one.drive.until(lambda: sum(process.cpu_times()[:2]) > worked[-1] or not answer.waiting, what="it goes on")
+    answer.close()
+
+
+def test_a_process_that_is_killed_fails_its_answer_only(one: Querying) -> None:
+    answer, behind = one.ask(HUGE), one.ask(COUNT)
+    one.first(answer)
+    (pid,) = one.executors.pids
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(StoreDown) as caught:
+        one.body(answer)
+    assert caught.value.retry_after_s == 1
+    assert one.body(behind) == COUNTED
+    assert one.executors.pids != [pid]
+
+
+def test_a_process_that_died_idle_is_replaced_unnoticed(one: Querying) -> None:
+    assert one.body(one.ask(COUNT)) == COUNTED
+    (pid,) = one.executors.pids
+    os.kill(pid, signal.SIGKILL)
+    one.drive.until(lambda: one.executors.pids == [], what="its end is known")
+    assert one.body(one.ask(COUNT)) == COUNTED
+
+
+def test_a_process_that_always_dies_is_not_started_at_once(data: Twinned) -> None:
+    with querying(data, threads=-1) as made:  # no DuckDB starts with that
+        failed: list[HavokError] = []
+
+        def refused_unasked() -> bool:
+            try:
+                made.body(made.ask(COUNT))
+            except StoreDown as error:
+                failed.append(error)
+            return "starting again" in failed[-1].detail
+
+        for _ in range(10):
+            if refused_unasked():
+                break
+        assert "starting again" in failed[-1].detail
+        assert failed[-1].retry_after_s == 1
+
+
+def test_the_end_is_clean(data: Twinned) -> None:
+    with querying(data, memory_mb=128) as made:
+        running, queued = made.ask(SLOW), made.ask(COUNT)
+        made.drive.until(lambda: made.executors.queued == 1 and made.executors.pids, what="it runs")
+        process = psutil.Process(made.executors.pids[0])
+        made.close()
+        assert not process.is_running()
+        for answer in (running, queued):
+            with pytest.raises((Draining, StoreDown)):
+                answer.step(0)
+        with pytest.raises(Draining):
+            made.ask(COUNT)
