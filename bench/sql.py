@@ -140,12 +140,12 @@ def parse(argv: Sequence[str]) -> tuple[Options, Path | None]:
     parser.add_argument("--rounds", type=int, default=Options().rounds)
     parser.add_argument("--seconds", type=float, default=Options().seconds, help="length of each stretch")
     parser.add_argument("--only", action="append", default=[], metavar="NAME", help="part of a peer's name; repeatable")
-    parser.add_argument("--small", action="store_true", help="one round of 0.5 s: does it run, not how fast")
+    parser.add_argument("--small", action="store_true", help="one round of 1.5 s: does it run, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured there too")
     chosen = parser.parse_args(argv)
     if chosen.rounds < 1 or chosen.seconds <= 0:
         parser.error("--rounds must be at least 1 and --seconds above 0")
-    size = {"rounds": 1, "seconds": 0.5} if chosen.small else {"rounds": chosen.rounds, "seconds": chosen.seconds}
+    size = {"rounds": 1, "seconds": 1.5} if chosen.small else {"rounds": chosen.rounds, "seconds": chosen.seconds}
     return Options(**size, small=chosen.small, only=tuple(chosen.only)), chosen.json
 
 

@@ -26,7 +26,6 @@ from engine.programs import AnyCompiled, AnyProgram, bind, compile_plan, route_c
 from engine.snapshot import Snapshot, verify_snapshot
 from havok.errors import DamagedVersion, HavokError, NoVersion, StoreDown
 from havok.layout import version_dir
-from havok.settings import ExecutorSettings
 
 log = logging.getLogger(__name__)
 
@@ -239,9 +238,8 @@ class Deployer:
         assert deployment.plan is not None
         try:
             snapshots = {pair[0]: self._open[pair] for pair in deployment.versions}
-            return bind(
-                self._code(deployment.plan), snapshots, self._pools.of(deployment.executors or ExecutorSettings())
-            )
+            runner = None if deployment.executors is None else self._pools.of(deployment.executors)
+            return bind(self._code(deployment.plan), snapshots, runner)
         except Exception as error:  # whatever is wrong with a plan, the old one stands
             log.exception("service %s does not compile", deployment.service)
             self._plan_faults[fault_key] = str(error)

@@ -236,7 +236,7 @@ class _Place:
                 self._answer = answer
                 try:
                     await self._give(answer)
-                except (OSError, EOFError, TimeoutError, msgspec.DecodeError) as error:
+                except Exception as error:  # whatever it was: a place that is lost would be lost for good
                     await self._bury(error)
                 finally:
                     self._answer = None
@@ -245,9 +245,12 @@ class _Place:
             await self._end_child()
 
     def cancel(self, answer: RemoteAnswer) -> None:
-        if answer is self._answer and self._child is not None and self._child.stdin is not None:
-            self._child.stdin.write(frames.frame(frames.Cancel(answer.ask.number)))
-            self._loop.call_later(GRACE_S, self._insist, answer)
+        child = self._child
+        if answer is not self._answer or child is None or child.stdin is None or child.returncode is not None:
+            return
+        with contextlib.suppress(OSError, RuntimeError):  # what uvloop says of a pipe whose end is gone
+            child.stdin.write(frames.frame(frames.Cancel(answer.ask.number)))
+        self._loop.call_later(GRACE_S, self._insist, answer)
 
     async def _give(self, answer: RemoteAnswer) -> None:
         """Raises what reading and writing pipes raise when the process is gone."""

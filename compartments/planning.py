@@ -29,16 +29,20 @@ class Planning:
         service = settings.services[name]
         workers = settings.compartments[service.compartment].workers.min
         datasets = self.datasets(settings, name)
-        for dataset in datasets:
-            if dataset in settings.datasets and dataset not in live:
-                detail = f"dataset {dataset} has no version yet; load it with: havok load {dataset}"
-                return Deployment(name, service.compartment, workers, refusal=Refusal("no_version", detail))
+        missing = [dataset for dataset in datasets if dataset in settings.datasets and dataset not in live]
+        if missing and not service.analytical:
+            return Deployment(name, service.compartment, workers, refusal=_unloaded(missing[0]))
         is_known = all(dataset in settings.datasets for dataset in datasets)
-        reads = {dataset: live[dataset] for dataset in datasets} if is_known else live  # all: to name the nearest
+        reads = (
+            {name: live[name] for name in datasets if name in live} if is_known else live
+        )  # all: to name the nearest
         try:
             plan = self._plan(name, service, reads)
         except PlanError as error:
+            if missing:  # it may be that
+                return Deployment(name, service.compartment, workers, refusal=_unloaded(missing[0]))
             return Deployment(name, service.compartment, workers, refusal=Refusal("bad_plan", error.detail))
+        self._datasets[name] = (service, plan.datasets)
         versions = tuple((dataset, live[dataset].version) for dataset in plan.datasets)
         executors = settings.compartments[service.compartment].executors if isinstance(plan.access, Analysis) else None
         return Deployment(name, service.compartment, workers, plan, versions, executors=executors)
@@ -48,7 +52,7 @@ class Planning:
         service = settings.services[name]
         known = self._datasets.get(name)
         if known is None or known[0] != service:
-            known = self._datasets[name] = (service, datasets_of(service))
+            known = self._datasets[name] = (service, datasets_of(service, settings.datasets))
         return known[1]
 
     def dependents(self, settings: Settings, dataset: str) -> list[str]:
@@ -58,13 +62,14 @@ class Planning:
     def faults_on(self, settings: Settings, live: Mapping[str, Manifest], manifest: Manifest) -> list[str]:
         """Plans that would not compile with a manifest among the live ones, a sentence each.
 
-        A service that does not compile on the live versions either is no reason to keep new data from the others.
+        Only what is served now can be broken: one that does not compile anyway, or waits for its first data, is no
+        reason to keep them from the others.
         """
         after = {**live, manifest.dataset: manifest}
         made = (
             Planning().deployment(settings, name, after).refusal  # what is only a candidate is not worth keeping
             for name in self.dependents(settings, manifest.dataset)
-            if not _is_bad_plan(self.deployment(settings, name, live))
+            if self.deployment(settings, name, live).refusal is None
         )
         return [refusal.detail for refusal in made if refusal is not None and refusal.code == "bad_plan"]
 
@@ -89,5 +94,5 @@ class Planning:
             del self._datasets[gone]
 
 
-def _is_bad_plan(item: Deployment) -> bool:
-    return item.refusal is not None and item.refusal.code == "bad_plan"
+def _unloaded(dataset: str) -> Refusal:
+    return Refusal("no_version", f"dataset {dataset} has no version yet; load it with: havok load {dataset}")

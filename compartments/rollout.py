@@ -156,7 +156,9 @@ class Rollout:
         stage = self._staged.get(dataset)
         self.publish()
         try:
-            workers = await self._acknowledged(self.planning.dependents(self.settings, dataset))
+            names = self.planning.dependents(self.settings, dataset)
+            self._say_refusals(names)
+            workers = await self._acknowledged(names)
             live = self.live.get(dataset)
             log.info("dataset %s: %s is live on %d workers", dataset, live.version if live else "nothing", workers)
             return workers
@@ -210,11 +212,16 @@ class Rollout:
         self.look(settings.datasets)
         self.publish()
         self.unstage("(settings)")
-        for item in self.wanted().values():
-            if item.refusal is not None and item.refusal.code == "bad_plan":
-                log.error("%s", item.refusal.detail)
+        self._say_refusals(settings.services)
         if not await self._until(self._all_followed, FLIP_S_MAX):
             log.warning("not every process follows yet; see: havok status")
+
+    def _say_refusals(self, names: Iterable[str]) -> None:
+        wanted = self.wanted()
+        for name in names:
+            refusal = wanted[name].refusal
+            if refusal is not None and refusal.code == "bad_plan":
+                log.error("%s", refusal.detail)
 
     def _changed_by(self, settings: Settings) -> tuple[Deployment, ...]:
         """Plans that are another or elsewhere under these settings; none while nothing is deployed at all."""

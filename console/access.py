@@ -4,7 +4,7 @@ Rule: says what the engine does with the plan, in numbers where they can be had.
 `access` {path, text, …}, `cost` {rows_max, text, …}, `output` {form, columns}.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from engine.analysis.analytical import describe as describe_analytical
 from engine.codegen import generate
 from engine.plan import Analysis, Fields, Plan, Point, Select
 from engine.queries.access import conjuncts, in_order, is_one
-from engine.queries.advice import cheaper_index, setting
+from engine.queries.advice import Advice, cheaper_index, setting
 from engine.queries.query import Query, describe
 from engine.queries.query_code import Source
+from havok.keys import KeyColumn
 from havok.layout import version_dir
 from havok.manifest import read_manifest
 
@@ -82,8 +83,10 @@ def _select(plan: Plan, select: Select, version: Path) -> dict[str, Any]:
         "pages": _pages(query),
         "advice": None,
     }
-    if advice is not None:
-        line = f"{setting(advice, read_manifest(version))}, then: havok load {advice.dataset}  ({advice.why})"
+    manifest = read_manifest(version)
+    built = [manifest.key, *(index.columns for index in manifest.indexes)]
+    if advice is not None and advice.columns not in [_begins(columns, advice) for columns in built]:
+        line = f"{setting(advice, manifest)}, then: havok load {advice.dataset}  ({advice.why})"
         access["advice"] = {"dataset": advice.dataset, "columns": list(advice.columns), "why": advice.why, "text": line}
     rows = terminal.plural(plan.rows_max, "row")
     cost: dict[str, Any] = {"rows_max": plan.rows_max, "text": f"at most {rows} read a request (max_rows_scanned)"}
@@ -91,6 +94,11 @@ def _select(plan: Plan, select: Select, version: Path) -> dict[str, Any]:
         cost |= {"rows_median": found.median, "rows_most": found.most}
         cost["text"] = f"{_typical(query, found)}; {cost['text']}"
     return {"access": access, "cost": cost}
+
+
+def _begins(columns: Sequence[KeyColumn], advice: Advice) -> tuple[str, ...]:
+    """As many columns as are advised: an index that begins with them does as well."""
+    return tuple(column.name for column in columns[: len(advice.columns)])
 
 
 def _typical(query: Query, found: Estimate) -> str:

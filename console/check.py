@@ -52,7 +52,7 @@ def check(config: Path, *, as_json: bool) -> None:
         raise ConfigError(faults)
     if not as_json:
         services = terminal.plural(len(settings.services), "service")
-        later = f"; compiled with the first load of what they read: {', '.join(waiting)}" if waiting else ""
+        later = f"; NOT compiled yet, for want of data: {', '.join(waiting)}" if waiting else ""
         terminal.say(f"{services}, {terminal.plural(len(settings.datasets), 'dataset')}: all good{later}")
 
 
@@ -110,7 +110,7 @@ def _source_faults(place: Workplace) -> Iterator[Fault]:
 
 def _lint(place: Workplace) -> Iterator[Fault]:
     settings, file = place.settings, str(place.config)
-    read = {dataset for service in settings.services.values() for dataset in datasets_of(service)}
+    read = {dataset for service in settings.services.values() for dataset in datasets_of(service, settings.datasets)}
     for name, dataset in settings.datasets.items():
         if dataset.source is None and live_version(place.data_dir, name) is None:
             yield Fault(file, f"datasets.{name}", f"has no source and no version; load one: havok load {name} FILE")

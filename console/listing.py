@@ -31,7 +31,7 @@ def services(place: Workplace, *, as_json: bool) -> None:
             "service": name,
             "kind": service.kind,
             "dataset": service.dataset,
-            "datasets": list(datasets_of(service)),
+            "datasets": list(datasets_of(service, place.settings.datasets)),
             "compartment": service.compartment,
             "grade": service.grade,
             "state": states.get(name, {}).get("state", "not applied" if running else NOT_RUNNING),
@@ -100,7 +100,7 @@ def remove(place: Workplace, name: str, *, as_json: bool) -> None:
 def datasets(place: Workplace, *, as_json: bool) -> None:
     used: dict[str, list[str]] = {name: [] for name in place.settings.datasets}
     for name, service in place.settings.services.items():
-        for dataset in datasets_of(service):
+        for dataset in datasets_of(service, place.settings.datasets):
             if dataset in used:
                 used[dataset].append(name)
     found = [_dataset(place, name, used[name]) for name in place.settings.datasets]

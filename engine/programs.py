@@ -25,12 +25,13 @@ def compile_plan(plan: Plan) -> AnyCompiled:
     return CompiledAnalysis(plan, plan.access)
 
 
-def bind(compiled: AnyCompiled, snapshots: Mapping[str, Snapshot], runner: Runner) -> AnyProgram:
+def bind(compiled: AnyCompiled, snapshots: Mapping[str, Snapshot], runner: Runner | None) -> AnyProgram:
     """With a lease on each snapshot; `runner` is for what is not answered here."""
     if isinstance(compiled, Compiled):
         return Program(compiled, snapshots)
     if isinstance(compiled, CompiledSelect):
         return SelectProgram(compiled, snapshots)
+    assert runner is not None, "an analytical plan comes with its limits"
     return AnalysisProgram(compiled, snapshots, runner)
 
 

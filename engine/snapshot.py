@@ -103,6 +103,12 @@ class Snapshot:
             return OSError(getattr(error, "errno", None), reason)
         return DamagedVersion(f"{name} of version {self.version} cannot be opened: {reason}")
 
+    @property
+    def row_bytes(self) -> int:
+        """The mean of what a row takes of the file."""
+        stored = self.manifest.files.get(ROWS_FILE)
+        return 0 if stored is None else stored.bytes // max(1, self.manifest.rows)
+
     def cursor_of(self, index: str | None) -> Callable[[], lmdb.Cursor]:
         """→ a function that makes cursors over the rows (None) or over an index's entries."""
         return partial(self._transaction.cursor, db=self._databases[index])

@@ -118,8 +118,10 @@ class _Leased:
         return self._body.step(until_ns)
 
     def close(self) -> None:
-        self._body.wake = asleep
-        self._body.close()
         release, self._release = self._release, None
-        if release is not None:
-            release()
+        self._body.wake = asleep
+        try:
+            self._body.close()
+        finally:
+            if release is not None:
+                release()

@@ -136,7 +136,9 @@ class Answering:
     def close(self) -> None:
         """Gives back what the running answer holds: it is done, failed, or the caller is gone."""
         self.done = True
-        self._running.close()
         on_end, self._on_end = self._on_end, None
-        if on_end is not None:
-            on_end()
+        try:
+            self._running.close()
+        finally:
+            if on_end is not None:
+                on_end()

@@ -39,6 +39,11 @@ class Answers:
         assert message is not None, "nothing was sent yet"
         if begun.done:
             return message
+        if self.unfinished > UNFINISHED_MAX:  # what is done in a moment is not concerned
+            begun.close()
+            detail = f"{UNFINISHED_MAX} answers that take long are being made already"
+            refusal = self._problems.count(Overloaded(detail, retry_after_s=1))
+            return self._problems.response(refusal, route.headers, request, close=close)
         begun.begun = message
         return begun
 
@@ -56,9 +61,6 @@ class Answers:
                 return route.answer(data)
             start = head(200, self._problems.date, lasting(route.headers, request, close=close), media)
             return response(start, b'{"data":%b}' % data, close=close, head_only=head_only)
-        if self.unfinished >= UNFINISHED_MAX:
-            detail = f"{UNFINISHED_MAX} answers that take long are being made already"
-            raise Overloaded(detail, retry_after_s=1)
         running = route.program.start(call)
         return Answering(
             running,

@@ -294,10 +294,12 @@ class Connection(Peer):
         super().finish()
 
     def close(self) -> None:
-        if self._answering is not None:
-            self._answering.close()
-            self._answering = None
-        super().close()
+        answering, self._answering = self._answering, None
+        try:
+            if answering is not None:
+                answering.close()
+        finally:
+            super().close()
 
     def expire(self) -> None:
         """The phase took too long: a request that was begun is told so."""

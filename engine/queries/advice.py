@@ -61,6 +61,11 @@ def cheaper_index(query: Query) -> Advice | None:
     if ordered:
         chosen += ordered
         reasons.append(f"rows come by {', '.join(ordered)}: none is sorted, and LIMIT ends the reading")
+    elif query.is_in_scan_order and query.order and seek.equals:
+        if not reasons:
+            return None  # rows come as they are wanted, and LIMIT ends the reading: no range is worth more
+        rest = [column.name for column in seek.columns[len(seek.equals) :] if column.name not in chosen]
+        chosen += rest[: len(query.order)] if seek.index is not None else []  # the key's come behind any index's
     elif not bounded and ranged and ranged[0] not in chosen:
         chosen.append(ranged[0])
         reasons.append(f"{ranged[0]} bounds what is read")

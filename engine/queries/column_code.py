@@ -17,7 +17,7 @@ def column_name(column: Column) -> str:
     prefix = "c" if column.source == 0 else f"j{column.source}"
     if column.name.isascii() and f"c_{column.name}".isidentifier():
         return f"{prefix}_{column.name}"
-    return f"{prefix}_x{column.name.encode().hex()}"
+    return f"{prefix}x_{column.name.encode().hex()}"
 
 
 def argument_name(name: str, params: Sequence[str]) -> str:

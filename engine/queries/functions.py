@@ -19,19 +19,55 @@ _PATTERNS_MAX = 256  # compiled LIKE patterns that came as parameters
 
 
 @lru_cache(_PATTERNS_MAX)
-def like_pattern(pattern: str, *, fold: bool = False) -> "re.Pattern[str]":
-    """LIKE, where % is any text and _ any character; nothing is escaped."""
-    wild = {"%": ".*", "_": "."}
-    parts = "".join(wild.get(letter) or re.escape(letter) for letter in pattern)
-    return re.compile(parts, re.DOTALL | (re.IGNORECASE if fold else 0))
+def like_matcher(pattern: str, *, fold: bool = False) -> Callable[[str], bool]:
+    """LIKE, where % is any text and _ any character; nothing is escaped.
+
+    What stands between two % is found in turn, each as early as it can be: a pattern, which may be a
+    caller's, never makes it go back.
+    """
+    if fold:
+        matches = like_matcher(pattern.lower())
+        return lambda text: matches(text.lower())
+    if "%" not in pattern:
+        whole = _segment(pattern)
+        return lambda text: len(text) == len(pattern) and whole(text, 0, len(text)) == 0
+    head, *between, tail = pattern.split("%")
+    starts, ends = _segment(head), _segment(tail)
+    found = [(_segment(part), len(part)) for part in between if part]
+
+    def matches_parts(text: str) -> bool:
+        at, end = len(head), len(text) - len(tail)
+        if at > end or starts(text, 0, at) != 0 or ends(text, end, len(text)) != end:
+            return False
+        for find, size in found:
+            at = find(text, at, end)
+            if at < 0:
+                return False
+            at += size
+        return True
+
+    return matches_parts
+
+
+def _segment(part: str) -> Callable[[str, int, int], int]:
+    """→ where the part is first in text[start:end], else -1; _ is any character."""
+    if "_" not in part:
+        return lambda text, start, end: text.find(part, start, end)
+    search = re.compile("".join("." if letter == "_" else re.escape(letter) for letter in part), re.DOTALL).search
+
+    def find(text: str, start: int, end: int) -> int:
+        match = search(text, start, end)
+        return -1 if match is None else match.start()
+
+    return find
 
 
 def like(text: str, pattern: str) -> bool:
-    return like_pattern(pattern).fullmatch(text) is not None
+    return like_matcher(pattern)(text)
 
 
 def ilike(text: str, pattern: str) -> bool:
-    return like_pattern(pattern, fold=True).fullmatch(text) is not None
+    return like_matcher(pattern, fold=True)(text)
 
 
 def substr(text: str, start: int, length: int | None = None) -> str:

@@ -134,4 +134,12 @@ def _result(item: Aggregate, slot: int) -> str:
     """The aggregate's value, from slot `slot` of `state` on."""
     if item.name == "avg":
         return f"float(state.s{slot}) / state.s{slot + 1} if state.s{slot + 1} else None"
+    if item.name == "sum" and item.arg is not None and _may_overflow(item.arg.type):
+        fit = "fit_integer" if family(item.type) == "int" else "fit_decimal"
+        return f"None if state.s{slot} is None else {fit}(state.s{slot}, {item.type!r})"
     return f"state.s{slot}"
+
+
+def _may_overflow(kind: str) -> bool:
+    """Whether a sum may be more than the widest type there is."""
+    return kind == "HUGEINT" or family(kind) == "decimal"

@@ -22,7 +22,7 @@ from engine.queries.expression import Expression
 from engine.queries.query import Query
 from engine.queries.scan import Range
 from engine.sqltype import TIMESTAMPTZ, VALUES, family
-from havok.errors import BadParam, TooManyRows
+from havok.errors import BadParam, QueryFailed, TooManyRows
 from havok.keys import HASHED_BYTES, INT_MIN, UINT_MAX, successor
 
 PART_ROWS = 128  # answered at once
@@ -172,7 +172,12 @@ class Cursors:
 
     def text(self, position: Position) -> str:
         raw = _encode((self._shape, self._versions, *map(_bounded, position)))
-        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        text = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        if len(text) > CURSOR_CHARS_MAX:
+            raise QueryFailed(
+                "the values that the next page would begin with are too long for a cursor; ask for more rows"
+            )
+        return text
 
     def position(self, text: str) -> Position:
         """Raises BadParam for what is no cursor of this service, or one that holds no more."""

@@ -187,7 +187,8 @@ class Source:
         return [*lines, *self._in_order(), *self._page()]
 
     def _held(self) -> list[str]:
-        return ["held += sum(map(len, chunk.bodies))", "if held > HELD_BYTES_MAX:", "    raise too_wide()"]
+        joined = " + len(chunk.bodies) * JOINED_BYTES" if self.query.lookups else ""
+        return [f"held += sum(map(len, chunk.bodies)){joined}", "if held > HELD_BYTES_MAX:", "    raise too_wide()"]
 
     def _in_order(self) -> list[str]:
         return ["yield from in_order(kept, ORDER)"]

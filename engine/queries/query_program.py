@@ -20,7 +20,7 @@ from engine.queries.column_code import column_name
 from engine.queries.expression import Column
 from engine.queries.query import Query
 from engine.queries.query_code import Source
-from engine.queries.scan import CHUNK_ROWS, Found, Scan, key_range
+from engine.queries.scan import CHUNK_BYTES, CHUNK_ROWS, Found, Scan, key_range
 from engine.snapshot import Snapshot
 from engine.sqltype import VALUES, family
 from havok.errors import QueryFailed
@@ -53,13 +53,16 @@ class CompiledQuery:
     def bind(self, snapshots: Mapping[str, Snapshot], rows_max: int) -> Select:
         """→ the generator function; its arguments are the parameters, and `after`, a position to go on from."""
         seek, lookups = self.query.seek, self.query.lookups
-        chunk_rows = CHUNK_ROWS // (1 + len(lookups))  # a look-up takes as long as a row
+        joined = sum(snapshots[lookup.dataset].row_bytes for lookup in lookups)
+        # A look-up takes as long as a row, and what is joined is answered as well.
+        chunk_rows = max(1, min(CHUNK_ROWS // (1 + len(lookups)), CHUNK_BYTES // (joined + 1)))
         namespace: dict[str, Any] = {
             **self.source.constants,
             "scan": Scan(snapshots[seek.dataset], seek.index, rows_max, chunk_rows),
             "decode_0": self._records[0].decode,
             "decode_late": self._late.decode,
             "Answer": self.answer.row,
+            "JOINED_BYTES": joined,
             "State": self._state,
             **_RUNTIME,
         }
@@ -130,6 +133,8 @@ _RUNTIME: dict[str, Any] = {  # what generated code calls by name
     "count": _count,
     "opaque": _opaque,
     "exact_add": arithmetic.EXACT.add,
+    "fit_integer": arithmetic.fit_integer,
+    "fit_decimal": arithmetic.fit_decimal,
     "double_lt": arithmetic.compare("lt"),
     "double_gt": arithmetic.compare("gt"),
     "one_nan": _one_nan,

@@ -235,9 +235,8 @@ class Emitter:
 
     def _like(self, op: str, pattern: Expression, names: list[str]) -> str:
         if isinstance(pattern, Constant) and isinstance(pattern.value, str):
-            compiled = functions.like_pattern(pattern.value, fold=op == "ilike")
-            matches = self._bound(f"k{len(self.constants)}", compiled.fullmatch)
-            return f"({matches}({names[0]}) is not None)"
+            matcher = functions.like_matcher(pattern.value, fold=op == "ilike")
+            return f"{self._bound(f'k{len(self.constants)}', matcher)}({names[0]})"
         return f"{self._bound(op, getattr(functions, op))}({', '.join(names)})"
 
     def _arithmetic(self, expression: Operation, names: list[str]) -> str:

@@ -16,13 +16,13 @@ from isal.isal_zlib import crc32
 from engine.snapshot import Snapshot
 from havok.errors import DamagedVersion, QueryFailed, StoreDown, TooManyRows
 from havok.keys import ELEMENT, HASHED_BYTES, KEY_BYTES_MAX, KeyKind, bounded, length, successor
-from havok.manifest import ROWS_FILE
 from havok.rows import CRC_BYTES, RESIDUE, unseal
 
 CHUNK_ROWS = 256  # about a third of a millisecond
 CHUNK_BYTES = 256 * 1024  # as long: what a chunk is aimed at where rows are wide
 FIRST_ROWS = 33  # of the first chunk: most answers are short, and a page of 32 shows if there is more
 SEEN_MAX = 4096  # rows looked up by a request that it need not look up again; freed at once, in two milliseconds
+SEEN_BYTES_MAX = 4 << 20  # of them, by the mean of their dataset's
 SEEK_BYTES_MAX = 478  # of a prefix: what of a hashed key is in order, see havok.keys
 
 Range = tuple[bytes, bytes | None]
@@ -72,21 +72,24 @@ class Scan:
         self._nullable = len(indexed)
         self._rows_max = rows_max
         self._chunk_rows = chunk_rows
-        stored = snapshot.manifest.files.get(ROWS_FILE)
-        mean = stored.bytes // max(1, snapshot.manifest.rows) if stored is not None else 0
-        self._first_rows = max(1, min(FIRST_ROWS, chunk_rows, CHUNK_BYTES // (mean + 1)))
+        self._first_rows = max(1, min(FIRST_ROWS, chunk_rows, CHUNK_BYTES // (snapshot.row_bytes + 1)))
+
+    @property
+    def row_bytes(self) -> int:
+        return self._snapshot.row_bytes
 
     def points(self, keys: Sequence[bytes]) -> Iterator[Chunk]:
         """The rows of whole keys, in their order; keys without a row are passed over."""
         if len(keys) > self._rows_max:
             raise self._too_many()
-        for start in range(0, len(keys), FIRST_ROWS):
-            part = keys[start : start + FIRST_ROWS]
+        size = self._first_rows
+        for start in range(0, len(keys), size):
+            part = keys[start : start + size]
             rows = [self.row(key) for key in part]
             if None in rows:
                 part = [key for key, row in zip(part, rows, strict=True) if row is not None]
                 rows = [row for row in rows if row is not None]
-            yield Chunk(part, cast(list[bytes], rows), more=start + FIRST_ROWS < len(keys))
+            yield Chunk(part, cast(list[bytes], rows), more=start + size < len(keys))
 
     def ranges(self, ranges: Sequence[Range], *, reverse: bool = False, ordered: bool = False) -> Iterator[Chunk]:
         """The rows of each range, in the order of the key or the index; the first chunks are short.
@@ -255,13 +258,14 @@ class Found:
         self._scan = scan
         self._encode = [ELEMENT[kind] for kind in kinds]
         self._decode = decode
+        self._seen_max = max(1, min(SEEN_MAX, SEEN_BYTES_MAX // (scan.row_bytes + 1)))
 
     def begin(self) -> Callable[..., Any]:
         """→ the row of a key's values, decoded; None where there is none or a value is NULL.
 
         The last thousands are remembered.
         """
-        encode, decode, row = self._encode, self._decode, self._scan.row
+        encode, decode, row, most = self._encode, self._decode, self._scan.row, self._seen_max
         seen: dict[Any, Any] = {}
         if len(encode) == 1:  # most keys are of one column: no tuple is made of it
             (encode_one,) = encode
@@ -269,7 +273,7 @@ class Found:
             def find_one(value: Any) -> Any:
                 if value in seen:
                     return seen[value]
-                _make_room(seen)
+                _make_room(seen, most)
                 body = None if value is None else row(encode_one(value))
                 found = seen[value] = None if body is None else decode(body)
                 return found
@@ -279,7 +283,7 @@ class Found:
         def find(*values: Any) -> Any:
             if values in seen:
                 return seen[values]
-            _make_room(seen)
+            _make_room(seen, most)
             body = None if None in values else row(b"".join([f(v) for f, v in zip(encode, values, strict=True)]))
             found = seen[values] = None if body is None else decode(body)
             return found
@@ -287,7 +291,7 @@ class Found:
         return find
 
 
-def _make_room(seen: dict[Any, Any]) -> None:
-    if len(seen) == SEEN_MAX:
-        for first in list(islice(seen, SEEN_MAX // 16)):
+def _make_room(seen: dict[Any, Any], most: int) -> None:
+    if len(seen) >= most:
+        for first in list(islice(seen, most // 16 + 1)):
             del seen[first]

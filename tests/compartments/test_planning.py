@@ -81,6 +81,8 @@ def test_a_dataset_is_read_by() -> None:
 
 
 def test_faults_of_a_schema_are_told_before_it_goes_live() -> None:
-    assert Planning().faults_on(SETTINGS, {}, manifest()) == []
-    (fault,) = Planning().faults_on(SETTINGS, {}, manifest("things", "w"))
+    live = {"things": manifest()}
+    assert Planning().faults_on(SETTINGS, live, manifest()) == []
+    (fault,) = Planning().faults_on(SETTINGS, live, manifest("things", "w"))
     assert "service field" in fault
+    assert Planning().faults_on(SETTINGS, {}, manifest("things", "w")) == [], "a first load breaks nothing"

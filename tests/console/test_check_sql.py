@@ -82,9 +82,7 @@ def test_an_index_that_helps_is_built_by_the_next_load(person: Person) -> None:
 def test_before_the_first_load_it_says_what_it_could_not_compile(person: Person) -> None:
     _amended(person, BROKEN[BROKEN.index("[services.misspelt]") : BROKEN.index("[services.unruly]")])
     person.loaded("places")
-    told = (
-        "4 services, 2 datasets: all good; compiled with the first load of what they read: thing, misspelt, unkeyed\n"
-    )
+    told = "4 services, 2 datasets: all good; NOT compiled yet, for want of data: thing, misspelt, unkeyed\n"
     assert person.does("check").out == told
     assert person.does("check", "--json").json["not_compiled"] == ["thing", "misspelt", "unkeyed"]
 

@@ -12,7 +12,7 @@ import pytest
 from tests.engine import properties
 from tests.engine.oracle import Oracle
 from tests.engine.paging_properties import Paging
-from tests.engine.test_scalar_oracle import EXPRESSIONS_PER_EXAMPLE, Expressions
+from tests.engine.queries.test_scalar_oracle import EXPRESSIONS_PER_EXAMPLE, Expressions
 
 QUERIES = 20_000
 SERVICES = 5_000

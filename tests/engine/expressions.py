@@ -30,7 +30,7 @@ _OF_DATES = (
 
 
 class Maker:
-    """Expressions over the columns of `tests.engine.test_scalar_oracle`."""
+    """Expressions over the columns of `tests.engine.queries.test_scalar_oracle`."""
 
     def __init__(self, source: random.Random) -> None:
         self.random = source
