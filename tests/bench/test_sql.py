@@ -54,4 +54,4 @@ def test_postgres_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_small_overrides_sizes() -> None:
     options, _ = parse(["--small", "--rounds", "9"])
-    assert (options.rounds, options.seconds) == (1, 0.5)
+    assert (options.rounds, options.seconds) == (1, 1.5)
