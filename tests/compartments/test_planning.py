@@ -86,3 +86,19 @@ def test_faults_of_a_schema_are_told_before_it_goes_live() -> None:
     (fault,) = Planning().faults_on(SETTINGS, live, manifest("things", "w"))
     assert "service field" in fault
     assert Planning().faults_on(SETTINGS, {}, manifest("things", "w")) == [], "a first load breaks nothing"
+
+
+def test_an_analytical_service_reads_what_duckdb_says_it_reads() -> None:
+    """A CTE may have a dataset's name, and what another parser cannot read is no reason to refuse it."""
+    for sql in (
+        "WITH things AS (SELECT id FROM things) SELECT id FROM things",
+        "SELECT id, (WITH others AS (SELECT 1 AS n) SELECT n FROM others) AS n FROM things",
+        "SELECT x'ab' AS b FROM things",
+    ):
+        service = ServiceSettings(kind="sql", sql=sql, compartment="one", analytical=True)
+        settings = Settings(datasets=SETTINGS.datasets, compartments=SETTINGS.compartments, services={"q": service})
+        planning = Planning()
+        made = planning.deployment(settings, "q", {"things": manifest()})
+        assert made.refusal is None, (sql, made.refusal)
+        assert made.versions == (("things", manifest().version),)
+        assert planning.dependents(settings, "things") == ["q"]

@@ -9,6 +9,7 @@ import pytest
 from engine.queries.query_program import CompiledQuery
 from engine.snapshot import Snapshot, open_snapshot
 from engine.sql.front import compile_sql
+from havok.errors import QueryFailed
 from tests.engine.making import write_version
 
 NAMES = ('a"b', "back\\slash", "new\nline", "naïve")
@@ -53,3 +54,23 @@ def test_an_output_of_any_name(snapshots: dict[str, Snapshot], name: str) -> Non
 def test_a_lookup_by_a_column_of_any_name(snapshots: dict[str, Snapshot]) -> None:
     text = 'SELECT o."a""b", t.k FROM t LEFT JOIN t AS o ON o.k = t.also WHERE t.k >= \'\' ORDER BY t.k'
     assert answered(snapshots, text) == [{'a"b': None, "k": "x"}, {'a"b': None, "k": "y"}]
+
+
+def test_columns_whose_names_cannot_stand_in_python_are_told_apart(tmp_path: Path) -> None:
+    columns = (("ä", "BIGINT"), ("xc3a4", "BIGINT"), ("x_c3a4", "BIGINT"))
+    row = {"k": "x", "ä": 1, "xc3a4": 2, "x_c3a4": 3}
+    found = open_snapshot(
+        write_version(tmp_path / "v", [("k", "string")], [(("x",), row)], columns=columns, dataset="t")
+    )
+    text = "SELECT \"ä\" + 0 AS a, xc3a4 + 0 AS b, x_c3a4 + 0 AS c FROM t WHERE k = 'x'"
+    assert answered({"t": found}, text) == [{"a": 1, "b": 2, "c": 3}]
+    found.release()
+
+
+@pytest.mark.parametrize(("kind", "most"), [("DECIMAL(38,2)", "9" * 36 + ".99"), ("HUGEINT", str((1 << 127) - 1))])
+def test_a_sum_that_leaves_the_widest_type_is_an_error(tmp_path: Path, kind: str, most: str) -> None:
+    rows = [((name,), {"k": name, "v": msgspec.Raw(most.encode())}) for name in ("x", "y")]
+    found = open_snapshot(write_version(tmp_path / "v", [("k", "string")], rows, columns=(("v", kind),), dataset="t"))
+    with pytest.raises(QueryFailed):
+        answered({"t": found}, "SELECT sum(v) AS s FROM t WHERE k >= ''")
+    found.release()
