@@ -179,3 +179,18 @@ def test_the_end_is_clean(data: Twinned) -> None:
                 answer.step(0)
         with pytest.raises(Draining):
             made.ask(COUNT)
+
+
+def test_an_answer_given_up_after_its_executor_died_costs_no_place(data: Twinned) -> None:
+    """Its reader was slow: the answer was held back when the process went."""
+    with querying(data, processes_max=1) as one:
+        held = one.ask(HUGE)
+        one.first(held)
+        (pid,) = one.executors.pids
+        os.kill(pid, signal.SIGKILL)
+        one.drive.until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+        held.close()
+        held.close()
+        one.drive.until(lambda: not one.executors.busy, 20, "the place is free again")
+        one.drive.until(lambda: not one.executors._places[0].resting_s, 20, "its back-off is over")
+        assert one.body(one.ask(COUNT)) == COUNTED
