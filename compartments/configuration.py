@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from compartments.planning import Planning
+from compartments.planning import Planning, service_fault
 from compartments.stored import StoredServices, parse
 from havok.config import Loaded, read_settings
 from havok.errors import ConfigError, Fault, NodeError
@@ -59,30 +59,42 @@ class Configuration:
     def _read(self, stored: Mapping[str, Mapping[str, Any]]) -> Loaded:
         """The file as it is now and these services, when a running node can adopt them. Raises ConfigError."""
         loaded = _sound(read_settings(self._path, stored))
-        old, new = self.settings.node, loaded.settings.node
-        fixed = [
-            Fault(str(self._path), f"node.{key}", "cannot change while running; stop havok and start it again")
-            for key in _RESTART_KEYS
-            if getattr(old, key) != getattr(new, key)
-        ]
+        fixed = self._fixed(loaded)
         if fixed:
             raise ConfigError(fixed)
         return loaded
 
-    def with_services(self, document: str, live: dict[str, Manifest]) -> Loaded:
+    def _fixed(self, loaded: Loaded) -> list[Fault]:
+        """Keys that are another than when the node was started, and must not be."""
+        old, new = self.settings.node, loaded.settings.node
+        return [
+            Fault(str(self._path), f"node.{key}", "cannot change while running; stop havok and start it again")
+            for key in _RESTART_KEYS
+            if getattr(old, key) != getattr(new, key)
+        ]
+
+    def with_services(self, document: str, file: str, live: dict[str, Manifest]) -> Loaded:
         """With the services of a TOML document, checked and compiled on the live versions.
 
-        Raises ConfigError or NodeError; nothing is stored yet.
+        Raises NodeError for what is no such document, ConfigError with every fault; nothing is stored yet.
         """
-        new, stored = parse(document), self.stored.read()
-        for name in new:
-            if name in self.settings.services and name not in stored:
-                raise NodeError(f"service {name} stands in the configuration file; change it there and reload")
-        loaded = self._read({**stored, **new})
-        for name in new:
+        stored, new = self.stored.read(), parse(document)
+        faults = [
+            Fault(file, f"services.{name}", "stands in the configuration file already; change it there and reload")
+            for name in new
+            if name in self.settings.services and name not in stored
+        ]
+        for fault in faults:
+            del new[fault.key.removeprefix("services.")]
+        kept = {name: table for name, table in stored.items() if name not in new}
+        loaded = read_settings(self._path, kept, trial=(file, new))
+        faults += [*loaded.faults, *(self._fixed(loaded) if not loaded.faults else ())]
+        for name in (name for name in new if name in loaded.settings.services):
             refusal = Planning().deployment(loaded.settings, name, live).refusal
             if refusal is not None and refusal.code == "bad_plan":
-                raise NodeError(refusal.detail)
+                faults.append(service_fault(file, loaded.settings, name, refusal.detail))
+        if faults:
+            raise ConfigError(faults)
         return loaded
 
     def without_service(self, name: str) -> Loaded:

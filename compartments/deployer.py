@@ -1,9 +1,10 @@
 """A worker's deployments: from wanted to served.
 
 Rule: everything slow or fallible happens aside: files are verified, warmed and opened in a
-thread, programs compiled before they are needed; then routes flip between two requests,
-all that a change touches at once. What fails leaves the old route standing and is named in
-`faults`. A version is open while a route, a stage or a standby wants it.
+thread (twins only for services that read them), programs compiled before they are needed;
+then routes flip between two requests, all that a change touches at once. What fails leaves
+the old route standing and is named in `faults`. A version is open while a route, a stage or
+a standby wants it.
 """
 
 import asyncio
@@ -12,12 +13,12 @@ import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-
-import msgspec
+from typing import TypeVar
 
 from compartments.deployment import Deployment, Refusal, Stage
-from compartments.entries import Entries
 from compartments.pools import Pools
+from compartments.wanted import VersionKey, Wanted, entries_of_interest, read_entries
+from engine.analysis.verification import verify_twin
 from engine.forms import arrow
 from engine.http.route import Elsewhere, Route, Target, Unready
 from engine.http.server import Server
@@ -26,46 +27,13 @@ from engine.programs import AnyCompiled, AnyProgram, bind, compile_plan, route_c
 from engine.snapshot import Snapshot, verify_snapshot
 from havok.errors import DamagedVersion, HavokError, NoVersion, StoreDown
 from havok.layout import version_dir
+from havok.messages import ExecutorGauge
 
 log = logging.getLogger(__name__)
 
-VersionKey = tuple[str, str]  # dataset, version
+T = TypeVar("T")
 OPEN_AGAIN_S = 1.0  # after a shortage: of descriptors, of memory
 _VERIFY_NICE = 10  # of the thread that hashes: requests come first on a shared core
-
-_decode_deployment = msgspec.msgpack.Decoder(Deployment).decode
-_decode_stage = msgspec.msgpack.Decoder(Stage).decode
-_decode_version = msgspec.msgpack.Decoder(str).decode
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """The facts of the ledger that concern a compartment."""
-
-    deployments: dict[str, Deployment]
-    stages: tuple[Stage, ...]
-    standby: frozenset[VersionKey]
-
-    def versions(self, compartment: str) -> set[VersionKey]:
-        """Every version that must be open in a worker of the compartment."""
-        mine = [deployment for deployment in self.deployments.values() if deployment.compartment == compartment]
-        mine += [
-            deployment
-            for stage in self.stages
-            for deployment in stage.deployments
-            if deployment.compartment == compartment
-        ]
-        read = {dataset for deployment in mine for dataset, _ in deployment.versions}
-        needed = {pair for deployment in mine for pair in deployment.versions}
-        return needed | {pair for pair in self.standby if pair[0] in read}
-
-
-def entries_of_interest() -> Entries:
-    return Entries(deploy=_decode_deployment, stage=_decode_stage, standby=_decode_version)
-
-
-def read_entries(entries: Entries) -> Wanted:
-    """Ledger entries → what is wanted."""
-    return Wanted(entries.of("deploy"), tuple(entries.of("stage").values()), frozenset(entries.of("standby").items()))
 
 
 class Deployer:
@@ -79,6 +47,7 @@ class Deployer:
         self._wanted = Wanted({}, (), frozenset())
         self._opening: dict[VersionKey, asyncio.Task[None]] = {}
         self._open: dict[VersionKey, Snapshot] = {}
+        self._whole: set[VersionKey] = set()  # of the open ones, those whose twins were verified
         self._closing: dict[VersionKey, asyncio.Future[None]] = {}
         self._broken: dict[VersionKey, str] = {}
         self._put_off: dict[VersionKey, str] = {}  # not opened yet for want of something that is no fault of theirs
@@ -120,6 +89,14 @@ class Deployer:
         """Everything wanted is served, or known to be faulty."""
         return all(self._is_served(wanted) or self._is_faulty(wanted) for wanted in self._wanted.deployments.values())
 
+    @property
+    def executors(self) -> tuple[ExecutorGauge, ...]:
+        return self._pools.gauges
+
+    @property
+    def queries(self) -> dict[str, int]:
+        return self._pools.queries
+
     def _is_served(self, deployment: Deployment) -> bool:
         return self._served.get(deployment.service) == deployment
 
@@ -135,40 +112,53 @@ class Deployer:
         self._reconcile()
 
     def _reconcile(self) -> None:
-        keep = self._wanted.versions(self._server.compartment)
-        for pair in keep:
-            if pair not in self._open and pair not in self._opening and pair not in self._broken:
-                self._opening[pair] = self._server.loop.create_task(self._open_version(pair))
+        for pair in self._lacking() - self._opening.keys() - self._broken.keys():
+            self._opening[pair] = self._server.loop.create_task(self._open_version(pair))
         self._flip()
         self._prepare_stages()
-        keep |= self._in_routes()
+        keep = self._wanted.versions(self._server.compartment) | self._in_routes()
         for pair in [pair for pair in self._open if pair not in keep]:
             self._open.pop(pair).release()
+            self._whole.discard(pair)
         used = [*self._served.values(), *self._prepared]
         self._pools.keep(item.executors for item in used if item.executors is not None)
         self._on_change()
 
+    def _lacking(self) -> set[VersionKey]:
+        """Versions, or twins of them, that are wanted and not to be had yet."""
+        wanted, compartment = self._wanted, self._server.compartment
+        return (wanted.versions(compartment) - self._open.keys()) | (wanted.twins(compartment) - self._whole)
+
     async def _open_version(self, pair: VersionKey) -> None:
-        """Until it is open, found damaged or wanted no more."""
+        """Until all that is wanted of it is there, it is found damaged or wanted no more."""
         try:
-            while pair in self._wanted.versions(self._server.compartment):
+            while pair in self._lacking():
                 try:
                     await self._verify_and_open(pair)
-                    break
                 except DamagedVersion as error:
                     log.warning("%s@%s is not served: %s", *pair, error.detail)
                     self._broken[pair] = error.detail
                     break
                 except Exception as error:
                     self._note_shortage(pair, error)
-                await asyncio.sleep(OPEN_AGAIN_S)
+                    await asyncio.sleep(OPEN_AGAIN_S)
+                else:
+                    self._put_off.pop(pair, None)
+                    if pair in self._lacking():  # its twin, which not everybody needs
+                        self._reconcile()
         finally:
             del self._opening[pair]
             self._put_off.pop(pair, None)
         self._reconcile()
 
     async def _verify_and_open(self, pair: VersionKey) -> None:
+        """First the rows; the twin when they are open already."""
         path = version_dir(self._data_dir, *pair)
+        if pair in self._open:
+            await self._server.loop.run_in_executor(None, _quietly, verify_twin, path)
+            if pair in self._open:
+                self._whole.add(pair)
+            return
         if pair in self._closing:  # a file can be open only once in a process
             await asyncio.wait([self._closing[pair]])
         opening = partial(_open_quietly, path, self._report_damage, partial(self._close_aside, pair))
@@ -228,7 +218,8 @@ class Deployer:
                 self._plan_faults[stage.id] = reasons[0]
 
     def _is_open(self, deployment: Deployment) -> bool:
-        return all(pair in self._open for pair in deployment.versions)
+        had = self._open.keys() if deployment.executors is None else self._whole
+        return all(pair in had for pair in deployment.versions)
 
     def _is_faulty(self, deployment: Deployment) -> bool:
         unopened = self._broken.keys() | self._put_off.keys()
@@ -332,9 +323,13 @@ def _error(refusal: Refusal) -> HavokError:
 def _open_quietly(
     path: Path, on_damage: Callable[[Snapshot, str], None], aside: Callable[[Callable[[], None]], object]
 ) -> Snapshot:
-    """Verifies, warms and opens at low priority: on Linux nice is a thread's own."""
+    return Snapshot(path, _quietly(verify_snapshot, path), on_damage, aside)
+
+
+def _quietly(verify: Callable[[Path], T], path: Path) -> T:
+    """Reads a whole file, and warms it, at low priority: on Linux nice is a thread's own."""
     try:
         os.setpriority(os.PRIO_PROCESS, 0, _VERIFY_NICE)
     except OSError:
         log.debug("the verifying thread keeps its priority")
-    return Snapshot(path, verify_snapshot(path), on_damage, aside)
+    return verify(path)

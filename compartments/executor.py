@@ -23,7 +23,7 @@ import msgspec
 
 from compartments import frames
 from compartments.process import ExecutorSettings
-from engine.analysis.twins import Twins
+from engine.analysis.twins import Twins, out_of_memory
 from engine.forms.answer import Answer
 from engine.forms.rendering import Renderings
 from havok.errors import HavokError, Internal, QueryTimeout
@@ -42,10 +42,12 @@ class Executor:
         self._requests_fd = requests_fd
         self._answers_fd = answers_fd
         self._twins = Twins(Path(settings.data_dir), settings.memory_mb, settings.threads)
+        self._room = Room(settings.memory_mb)
         self._asked: queue.SimpleQueue[frames.Ask] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._running: int | None = None
-        self._deadline_s = 0.0
+        self._deadline_s = 0.0  # moves on while the worker does not read
+        self._writing_since_s: float | None = None
         self._cancelled = False
 
     def run(self) -> None:
@@ -53,18 +55,26 @@ class Executor:
         threading.Thread(target=self._listen, name="listener", daemon=True).start()
         self._send(frames.Ready(os.getpid()))
         while True:
-            ask = self._asked.get()
-            self._send(self._answer(ask))
+            end = self._answer(self._asked.get())
+            if self._twins.broken:
+                self._send(msgspec.structs.replace(end, final=True))
+                os._exit(0)
+            self._send(end)
 
     # -- the thread that runs queries ----------------------------------------------------
 
     def _answer(self, ask: frames.Ask) -> frames.End:
         try:
             for piece in self._body(ask):
-                self._check()
                 for start in range(0, len(piece), frames.PIECE_BYTES):
+                    self._check()
                     self._send(frames.Piece(piece[start : start + frames.PIECE_BYTES]))
             return frames.End(ask.number)
+        except QueryTimeout:
+            return frames.End(ask.number, QueryTimeout.code, frames.too_long(self._settings.timeout_s))
+        except MemoryError:  # of rendering
+            error = out_of_memory(self._settings.memory_mb)
+            return frames.End(ask.number, error.code, error.detail)
         except HavokError as error:
             return frames.End(ask.number, error.code, error.detail, error.retry_after_s)
         except Exception:
@@ -82,23 +92,35 @@ class Executor:
         first = next(chunks, None)  # what fails, fails most often before the first row: then no byte is out
         yield rendering.start()
         if first is not None:
-            yield rendering.rows([answer.row(*row) for row in first])
+            with self._room:
+                piece = rendering.rows([answer.row(*row) for row in first])
+            yield piece
             for chunk in chunks:
                 self._check()
-                yield rendering.rows([answer.row(*row) for row in chunk])
+                with self._room:
+                    piece = rendering.rows([answer.row(*row) for row in chunk])
+                yield piece
         yield rendering.end(None)
 
     def _check(self) -> None:
         """Between chunks, where an interrupt would find nothing that runs. Raises QueryTimeout."""
         with self._lock:
             if self._cancelled or monotonic() > self._deadline_s:
-                raise QueryTimeout("the query took longer than the service allows; ask for less")
+                raise QueryTimeout
 
     def _send(self, value: frames.Up) -> None:
-        """Waits while the worker does not read: that is what slows a query down for a slow caller."""
+        """Waits while the worker does not read: that is what slows a query down for a slow caller.
+
+        It is not the query's time: its deadline moves on by as much. How long the caller may take, the worker decides.
+        """
         left = memoryview(frames.frame(value))
+        with self._lock:
+            began_s = self._writing_since_s = monotonic()
         while left:
             left = left[os.write(self._answers_fd, left) :]
+        with self._lock:
+            self._writing_since_s = None
+            self._deadline_s += monotonic() - began_s
 
     # -- the thread that listens ----------------------------------------------------------
 
@@ -122,9 +144,10 @@ class Executor:
             wait_s = None
             with self._lock:
                 if self._running is not None:
-                    wait_s = max(0.0, self._deadline_s - monotonic())
-                    if wait_s == 0 or self._cancelled:
+                    wait_s = self._deadline_s - (self._writing_since_s or monotonic())
+                    if wait_s <= 0 or self._cancelled:
                         self._twins.interrupt()
+                    if wait_s < INTERRUPT_AGAIN_S or self._cancelled:
                         wait_s = INTERRUPT_AGAIN_S
             if select.select([self._requests_fd], [], [], wait_s)[0]:
                 return True
@@ -148,11 +171,31 @@ class Executor:
                 self._cancelled = True
 
 
+class Room:
+    """As much memory again while rows are written out: what ends there for want of it may take the process with it.
+
+    A row that only just fitted has no room beside it for its text, and msgspec's encoder does not survive that.
+    """
+
+    def __init__(self, memory_mb: int) -> None:
+        self._memory_mb = memory_mb
+
+    def __enter__(self) -> None:
+        limit_data(2 * self._memory_mb + BESIDE_MB)
+
+    def __exit__(self, *_: object) -> None:
+        limit_data(self._memory_mb + BESIDE_MB)
+
+
+def limit_data(wanted_mb: int) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)  # the soft one was the worker's
+    wanted = wanted_mb << 20
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+
+
 def limit_itself(settings: ExecutorSettings) -> None:
     """Memory above DuckDB's own limit, which does not count everything; and others first."""
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)  # the soft one is the worker's
-    wanted = (settings.memory_mb + BESIDE_MB) << 20
-    resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
+    limit_data(settings.memory_mb + BESIDE_MB)
     with contextlib.suppress(PermissionError):
         os.nice(NICE)
 

@@ -43,12 +43,13 @@ class Piece(msgspec.Struct, frozen=True, tag="piece"):
 
 
 class End(msgspec.Struct, frozen=True, tag="end"):
-    """`code` None: the body is whole."""
+    """`code` None: the body is whole. `final`: the process ends with it."""
 
     number: int
     code: str | None = None
     detail: str = ""
     retry_after_s: int | None = None
+    final: bool = False
 
 
 Down = Ask | Cancel
@@ -73,6 +74,11 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def too_long(timeout_s: float) -> str:
+    """What a caller is told, whichever side ended the query."""
+    return f"the query took longer than {timeout_s:g} s, all it may (executors.timeout_s); ask for less"
+
+
 def rebuilt(end: End) -> HavokError:
     """The error that ended an answer, of its own class again."""
     found = _CLASSES.get(end.code or "", errors.Internal)
@@ -82,7 +88,7 @@ def rebuilt(end: End) -> HavokError:
 _CLASSES: dict[str, type[HavokError]] = {
     found.code: found
     for found in (
-        errors.QueryFailed, errors.TooManyRows, errors.AnswerTooLarge, errors.NotAcceptable, errors.QueryTimeout,
-        errors.StoreDown, errors.Overloaded, errors.NoVersion, errors.Internal,
+        errors.QueryFailed, errors.OutOfMemory, errors.TooManyRows, errors.AnswerTooLarge, errors.NotAcceptable,
+        errors.QueryTimeout, errors.StoreDown, errors.Overloaded, errors.NoVersion, errors.Internal,
     )
 }  # fmt: skip

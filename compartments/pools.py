@@ -9,7 +9,9 @@ from pathlib import Path
 
 from compartments.executors import Executors
 from compartments.process import ExecutorSettings
+from compartments.tally import Tally
 from havok import settings as limits
+from havok.messages import ExecutorGauge
 
 
 class Pools:
@@ -18,6 +20,19 @@ class Pools:
         self._loop = loop
         self._pools: dict[limits.ExecutorSettings, Executors] = {}
         self._ending: set[asyncio.Task[None]] = set()
+        self._tally = Tally()
+
+    @property
+    def gauges(self) -> tuple[ExecutorGauge, ...]:
+        """Of every place for a process there is."""
+        return tuple(gauge for pool in self._pools.values() for gauge in pool.gauges)
+
+    @property
+    def queries(self) -> dict[str, int]:
+        """How many wait for a process, and what became of all others."""
+        counts: dict[str, int] = {"waiting": sum(pool.queued for pool in self._pools.values())}
+        counts.update(self._tally.counts.items())
+        return counts
 
     def of(self, settings: limits.ExecutorSettings) -> Executors:
         """The pool with these limits; its processes start when they are needed."""
@@ -30,7 +45,8 @@ class Pools:
                     memory_mb=settings.memory_mb,
                     threads=settings.threads,
                     timeout_s=settings.timeout_s,
-                )
+                ),
+                self._tally,
             )
         return found
 

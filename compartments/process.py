@@ -43,7 +43,7 @@ class ExecutorSettings(msgspec.Struct, frozen=True):
     processes_max: int = 1
     memory_mb: int = 512  # DuckDB's, in each process
     threads: int = 1
-    timeout_s: float = 30.0  # of a query, from its start to the last byte of its answer
+    timeout_s: float = 30.0  # of a query, but for what it waits for its caller
     queue_max: int = 16  # requests that wait for a process: one second of queries of 60 ms
 
 

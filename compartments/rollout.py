@@ -56,9 +56,19 @@ class Rollout:
     def wanted(self) -> dict[str, Deployment]:
         return self.planning.deployments(self.settings, self.live)
 
-    def faults_on(self, manifest: Manifest) -> list[str]:
-        """Live plans that would not compile on a manifest, a sentence each."""
-        return self.planning.faults_on(self.settings, self.live, manifest)
+    def waits_for(self, service: str) -> list[str]:
+        """The datasets without a version that a service cannot be compiled before."""
+        refusal = self.planning.deployment(self.settings, service, self.live).refusal
+        datasets = self.planning.datasets(self.settings, service)
+        is_waiting = refusal is not None and refusal.code == "no_version"
+        return [name for name in datasets if name not in self.live] if is_waiting else []
+
+    def accept(self, manifest: Manifest) -> dict[str, str]:
+        """Services that are not served now and would not compile on a manifest, with the reason.
+
+        Raises PlanError with a sentence for each that is served, and would not.
+        """
+        return self.planning.accept(self.settings, self.live, manifest)
 
     def look(self, datasets: Iterable[str]) -> None:
         """Reads pointers and manifests again."""
@@ -92,9 +102,9 @@ class Rollout:
         Raises NodeError naming the plan or the worker that refuses it, DamagedVersion.
         """
         manifest = read_manifest(version_dir(self._data_dir, dataset, version))
-        faults = self.faults_on(manifest)
-        if faults:
-            raise NodeError("\n".join(faults))
+        broken, _ = self.planning.refusals_on(self.settings, self.live, manifest)
+        if broken:
+            raise NodeError("\n".join(broken.values()))
         after = {**self.live, dataset: manifest}
         names = self.planning.dependents(self.settings, dataset)
         made = (self.planning.deployment(self.settings, name, after) for name in names)

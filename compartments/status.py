@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psutil
 
 from compartments.deployment import Deployment
@@ -14,13 +15,22 @@ from compartments.fleet import Fleet, Process
 from compartments.live import versions
 from compartments.rollout import Rollout
 from havok.errors import Fault
+from havok.layout import refused_load
 from havok.settings import ServiceSettings
 
 
 def status(
-    fleet: Fleet, rollout: Rollout, data_dir: Path, faults: tuple[Fault, ...], seq: tuple[int, int]
+    fleet: Fleet,
+    rollout: Rollout,
+    data_dir: Path,
+    faults: tuple[Fault, ...],
+    seq: tuple[int, int],
+    loading: str | None = None,
 ) -> dict[str, Any]:
-    """`faults` are those of a configuration that was refused; `seq` is (epoch, number)."""
+    """`faults` are those of a configuration that was refused; `seq` is (epoch, number).
+
+    `loading`: the dataset whose first version the node itself is loading.
+    """
     settings, wanted = rollout.settings, rollout.wanted()
     return {
         "node": settings.node.name,
@@ -42,8 +52,10 @@ def status(
             }
             for name, compartment in settings.compartments.items()
         },
-        "datasets": {name: _dataset(rollout, data_dir, name) for name in settings.datasets},
-        "services": {name: _service(settings.services[name], item, rollout, fleet) for name, item in wanted.items()},
+        "datasets": {name: _dataset(rollout, data_dir, name, loading) for name in settings.datasets},
+        "services": {
+            name: _service(settings.services[name], item, rollout, fleet, loading) for name, item in wanted.items()
+        },
         "switches": [],
         "faults": [str(fault) for fault in faults],
     }
@@ -70,6 +82,8 @@ def _worker(process: Process) -> dict[str, Any]:
         "requests": report.requests if report else 0,
         "errors": report.errors if report else {},
         "versions": found,
+        "executors": [msgspec.to_builtins(gauge) for gauge in report.executors] if report else [],
+        "queries": report.queries if report else {},
         "seq": report.seq if report else -1,
         "faults": report.faults if report else {},
     }
@@ -82,16 +96,23 @@ def _cpus(pid: int) -> list[int]:
         return []
 
 
-def _dataset(rollout: Rollout, data_dir: Path, name: str) -> dict[str, Any]:
+def _dataset(rollout: Rollout, data_dir: Path, name: str, loading: str | None) -> dict[str, Any]:
     choice = rollout.choices.get(name)
     live = choice.manifest.version if choice and choice.manifest else None
     document: dict[str, Any] = {"live": live, "versions": versions(data_dir, name)}
     if choice is not None and choice.fault is not None:
         document["fault"] = choice.fault
+    refused = refused_load(data_dir, name)
+    if refused is not None:
+        document["refused"] = msgspec.to_builtins(refused)
+    if name == loading:
+        document["loading"] = True
     return document
 
 
-def _service(settings: ServiceSettings, item: Deployment, rollout: Rollout, fleet: Fleet) -> dict[str, Any]:
+def _service(
+    settings: ServiceSettings, item: Deployment, rollout: Rollout, fleet: Fleet, loading: str | None
+) -> dict[str, Any]:
     """`live` when every worker serves it as wanted; else why not."""
     name = item.service
     document: dict[str, Any] = {
@@ -107,6 +128,8 @@ def _service(settings: ServiceSettings, item: Deployment, rollout: Rollout, flee
         state = "no_version" if item.refusal.code == "no_version" else "faulty"
         choices = [rollout.choices[dataset] for dataset in document["datasets"] if dataset in rollout.choices]
         damage = next((choice.fault for choice in choices if choice.manifest is None and choice.fault), None)
+        if state == "no_version" and damage is None and loading in document["datasets"]:
+            damage = f"dataset {loading} has no version yet; the node is loading it now"
         return document | {"state": state, "reason": damage or item.refusal.detail}
     wanted = dict(item.versions)
     behind = [process for process in workers if process.report is None or process.report.serving.get(name) != wanted]

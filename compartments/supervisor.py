@@ -19,15 +19,17 @@ from compartments.bus import Wire
 from compartments.claim import listen, lock_data_dir, next_epoch
 from compartments.configuration import Configuration
 from compartments.deployment import peers_key
+from compartments.first_loads import FirstLoads, changed
 from compartments.fleet import Fleet, Patience, end_orphans
 from compartments.ledger import Ledger
 from compartments.live import Choice
 from compartments.rollout import Rollout
 from compartments.status import status
 from compartments.stored import parse
+from engine.plan import PlanError
 from havok import messages
 from havok.config import Loaded
-from havok.errors import ConfigError, HavokError, NodeError
+from havok.errors import ConfigError, HavokError
 from havok.layout import bulletin_socket, control_socket, live_version, make_run_dir
 from havok.manifest import Manifest
 from havok.settings import Settings
@@ -41,16 +43,15 @@ ORPHANS_WAIT_S = 15.0
 
 
 class Supervisor:
-    """`load_command` + [dataset] loads a dataset in a process of its own."""
+    """`load_command` + [dataset] loads a dataset without a version in a process of its own."""
 
     def __init__(self, config: Path, load_command: Sequence[str], patience: Patience | None = None) -> None:
         """Raises ConfigError with every fault of the configuration."""
         self._configuration = Configuration(config)
-        self._load_command = tuple(load_command)
         self._patience = patience or Patience()
         self.data_dir = self._configuration.data_dir
         self._applying = asyncio.Lock()  # one change of settings at a time
-        self._first_loads = asyncio.Lock()
+        self._first_loads = FirstLoads(load_command, self.data_dir, lambda: self.settings)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended = asyncio.Event()
         self._peers: dict[str, list[str]] = {}
@@ -83,7 +84,7 @@ class Supervisor:
         self.fleet.resize(self.settings.compartments)
         self._own(self._beat())
         self._own(self._watch())
-        self._own(self._load_missing())
+        self._own(self._first_loads.run(self.settings.datasets))
 
     @property
     def settings(self) -> Settings:
@@ -131,10 +132,13 @@ class Supervisor:
     async def reload_settings(self) -> None:
         """Reads and applies the configuration. Raises ConfigError; then nothing changed."""
         async with self._applying:
-            await self._apply(self._configuration.changed())
+            loaded = self._configuration.changed()
+            await self._apply(loaded)
+        self._own(self._first_loads.run(loaded.settings.datasets))  # those that failed may be mended by now
 
     async def _apply(self, loaded: Loaded) -> None:
         """New compartments first, then services move, then what is left over retires."""
+        unknown = changed(self.settings, loaded.settings)
         grown = {**self.settings.compartments, **loaded.settings.compartments}
         self._configuration.adopt(loaded)
         self.fleet.drain_s = self.settings.node.drain_s
@@ -142,7 +146,7 @@ class Supervisor:
         await self.until_serving(timeout_s=10)
         await self.rollout.apply(loaded.settings)
         self.fleet.resize(loaded.settings.compartments)
-        self._own(self._load_missing())
+        self._own(self._first_loads.run(unknown))
 
     # -- the bus ---------------------------------------------------------------------
 
@@ -213,7 +217,7 @@ class Supervisor:
             data = await self._perform(request)
             reply = messages.Reply(data=msgspec.msgpack.encode(data))
         except ConfigError as error:
-            reply = messages.Reply(error="; ".join(str(fault) for fault in error.faults))
+            reply = messages.Reply(error=error.detail, faults=tuple(error.faults))
         except HavokError as error:
             reply = messages.Reply(error=error.detail)
         except Exception:
@@ -227,11 +231,7 @@ class Supervisor:
             case messages.StatusRequest():
                 return self.status()
             case messages.AcceptRequest(manifest=document):
-                faults = self.rollout.faults_on(msgspec.json.decode(document, type=Manifest))
-                if faults:
-                    log.warning("a candidate was refused: %s", "\n".join(faults))
-                    raise NodeError("\n".join(faults))
-                return None
+                return self._accept(msgspec.json.decode(document, type=Manifest))
             case messages.StageRequest(dataset=dataset, version=version, pid=pid):
                 return {"workers": await self._stage(dataset, version, pid)}
             case messages.UnstageRequest(dataset=dataset):
@@ -241,10 +241,17 @@ class Supervisor:
                 return {"workers": workers, "ms": round((monotonic() - started) * 1000, 3)}
             case messages.ReloadRequest():
                 return await self.reload_settings()
-            case messages.AddServiceRequest(document=document):
-                return await self._add_services(document)
+            case messages.AddServiceRequest(document=document, file=file):
+                return await self._add_services(document, file)
             case messages.RemoveServiceRequest(name=name):
                 return await self._remove_service(name)
+
+    def _accept(self, candidate: Manifest) -> dict[str, str]:
+        try:
+            return self.rollout.accept(candidate)
+        except PlanError as error:
+            log.warning("a candidate was refused: %s", error.detail)
+            raise
 
     async def _stage(self, dataset: str, version: str, pid: int) -> int:
         self._stagers.pop(dataset, None)
@@ -253,13 +260,15 @@ class Supervisor:
         self._stagers[dataset] = stager
         return workers
 
-    async def _add_services(self, document: str) -> dict[str, Any]:
+    async def _add_services(self, document: str, file: str) -> dict[str, Any]:
         """Checked and compiled first; stored and served only when all of them are right."""
         async with self._applying:
-            loaded = self._configuration.with_services(document, self.rollout.live)
+            loaded = self._configuration.with_services(document, file, self.rollout.live)
             self._configuration.stored.add(document)
             await self._apply(loaded)
-        return {"services": sorted(parse(document))}
+        names = sorted(parse(document))
+        waiting = {name: self.rollout.waits_for(name) for name in names}
+        return {"services": names, "waiting": {name: found for name, found in waiting.items() if found}}
 
     async def _remove_service(self, name: str) -> dict[str, Any]:
         async with self._applying:
@@ -271,7 +280,9 @@ class Supervisor:
     def status(self) -> dict[str, Any]:
         """The document of `havok status --json`."""
         seq = (self._ledger.epoch, self._ledger.seq)
-        return status(self.fleet, self.rollout, self.data_dir, self._configuration.refused, seq)
+        return status(
+            self.fleet, self.rollout, self.data_dir, self._configuration.refused, seq, self._first_loads.loading
+        )
 
     # -- data ------------------------------------------------------------------------
 
@@ -289,26 +300,6 @@ class Supervisor:
             for name in [name for name, stager in self._stagers.items() if not _is_there(stager)]:
                 del self._stagers[name]
                 self.rollout.unstage(name)  # nothing, when it was activated
-
-    async def _load_missing(self) -> None:
-        """Datasets with a source and no version are loaded, one after another."""
-        async with self._first_loads:
-            for name, dataset in self.settings.datasets.items():
-                if dataset.source is not None and live_version(self.data_dir, name) is None:
-                    await self._load(name)
-
-    async def _load(self, name: str) -> None:
-        child = await asyncio.create_subprocess_exec(
-            *self._load_command, name, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
-        )  # a session of its own: Ctrl-C is the supervisor's, which then ends it
-        try:
-            code = await child.wait()
-        finally:
-            if child.returncode is None:
-                child.terminate()
-                await child.wait()  # it removes what it was building
-        if code != 0:
-            log.error("dataset %s could not be loaded; mend it and run: havok load %s", name, name)
 
     def _say_faults(self, choices: Iterable[Choice]) -> None:
         for choice in choices:

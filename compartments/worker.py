@@ -88,6 +88,8 @@ class Worker:
             requests=self._server.count_requests(),
             errors=dict(self._server.problems.counts),
             handed_over=self._server.handed_over,
+            executors=self._deployer.executors,
+            queries=self._deployer.queries,
             busy=(cpu - cpu_since) / (now - since) if now > since else 0.0,
         )
 

@@ -18,11 +18,12 @@ from engine.codegen import generate
 from engine.plan import Analysis, Fields, Plan, Point, Select
 from engine.queries.access import conjuncts, in_order, is_one
 from engine.queries.advice import Advice, cheaper_index, setting
+from engine.queries.block_code import BlockSource, has_blocks, needed_columns, unpacked_columns
 from engine.queries.query import Query, describe
 from engine.queries.query_code import Source
 from havok.keys import KeyColumn
 from havok.layout import version_dir
-from havok.manifest import read_manifest
+from havok.manifest import Manifest, read_manifest
 
 
 def access_of(plan: Plan, data_dir: Path, versions: Mapping[str, str]) -> dict[str, Any]:
@@ -38,13 +39,15 @@ def access_of(plan: Plan, data_dir: Path, versions: Mapping[str, str]) -> dict[s
     return _select(plan, plan.access, version) | {"output": {"form": "rows", "columns": columns}}
 
 
-def code_of(plan: Plan) -> str:
-    """The generated Python."""
+def code_of(plan: Plan, manifests: Mapping[str, Manifest]) -> str:
+    """The generated Python, as it runs on the versions that `manifests` describe."""
     if isinstance(plan.access, Point):
         return generate(plan.service, plan.access)
     if isinstance(plan.access, Analysis):
         return f"-- run by DuckDB:\n{plan.access.analytical.text}"
-    text = Source(plan.access.query, plan.service, [param.name for param in plan.access.params]).text
+    query = plan.access.query
+    source = BlockSource if has_blocks(query, manifests[query.seek.dataset]) else Source
+    text = source(query, plan.service, [param.name for param in plan.access.params]).text
     if plan.access.point is None:
         return text
     return f"{text}\n\n# As JSON, the same without a cursor:\n\n{generate(plan.service, plan.access.point)}"
@@ -72,6 +75,7 @@ def _lookup(plan: Plan, point: Point) -> dict[str, Any]:
 
 def _select(plan: Plan, select: Select, version: Path) -> dict[str, Any]:
     query, found = select.query, estimate(select.query, version)
+    manifest = read_manifest(version)
     advice = cheaper_index(query)
     access: dict[str, Any] = {
         "path": describe(query),
@@ -79,11 +83,11 @@ def _select(plan: Plan, select: Select, version: Path) -> dict[str, Any]:
         "key": [column.name for column in query.seek.columns[: len(query.seek.equals)]],
         "index": query.seek.index,
         "filters": [worded(part, query) for part in conjuncts(query.where)],
+        "columns": _columns(query, manifest),
         "order": _order(query),
         "pages": _pages(query),
         "advice": None,
     }
-    manifest = read_manifest(version)
     built = [manifest.key, *(index.columns for index in manifest.indexes)]
     if advice is not None and advice.columns not in [_begins(columns, advice) for columns in built]:
         line = f"{setting(advice, manifest)}, then: havok load {advice.dataset}  ({advice.why})"
@@ -94,6 +98,18 @@ def _select(plan: Plan, select: Select, version: Path) -> dict[str, Any]:
         cost |= {"rows_median": found.median, "rows_most": found.most}
         cost["text"] = f"{_typical(query, found)}; {cost['text']}"
     return {"access": access, "cost": cost}
+
+
+def _columns(query: Query, manifest: Manifest) -> str | None:
+    """What is read of each row; None where a row is looked up."""
+    if query.seek.is_whole_key:
+        return None
+    unpacked = unpacked_columns(query, manifest)
+    if unpacked is None:
+        return "whole rows are read"
+    if unpacked:
+        return f"whole rows are read: {', '.join(sorted(unpacked))} {'is' if len(unpacked) == 1 else 'are'} not packed"
+    return f"{', '.join(sorted(needed_columns(query))) or 'none'}, packed"
 
 
 def _begins(columns: Sequence[KeyColumn], advice: Advice) -> tuple[str, ...]:

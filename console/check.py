@@ -8,20 +8,19 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import msgspec
-
 from compartments.deployment import Deployment
+from compartments.intended import as_set, kept, lost_index
 from compartments.live import choose
-from compartments.planning import Planning
+from compartments.planning import Planning, service_fault
 from console import terminal
 from console.workplace import Workplace
 from engine.front import datasets_of
-from havok.errors import ConfigError, Fault, LoadError
-from havok.keys import KeyColumn
+from engine.plan import Select
+from engine.queries.query import describe
+from havok.errors import ConfigError, Fault
 from havok.layout import live_version
-from havok.manifest import Index, Manifest
-from havok.settings import is_select
-from loader.schema import key_kind
+from havok.manifest import Manifest
+from havok.settings import DatasetSettings, is_select
 
 _GLOB = "*?["
 
@@ -32,7 +31,9 @@ def check(config: Path, *, as_json: bool) -> None:
     live, damaged = _live(place)
     plans = Planning().deployments(place.settings, live)
     faults = [*place.faults, *damaged, *_plan_faults(place, live, plans), *_source_faults(place)]
-    warnings = [] if place.faults else list(_lint(place))  # what is faulty is left out, and would seem unused
+    warnings = (
+        [] if place.faults else list(_lint(place, live, plans))
+    )  # what is faulty is left out, and would seem unused
     settings = place.settings
     waiting = [name for name, item in plans.items() if item.refusal is not None and item.refusal.code == "no_version"]
     if as_json:
@@ -69,33 +70,20 @@ def _live(place: Workplace) -> tuple[dict[str, Manifest], list[Fault]]:
 
 
 def _plan_faults(place: Workplace, live: Mapping[str, Manifest], plans: Mapping[str, Deployment]) -> Iterator[Fault]:
-    """Services that do not compile on the versions that are live now."""
-    intended: dict[str, Manifest] | None = None
+    """Services that do not compile on the versions that are live now, or would break the next load."""
+    file = str(place.config)
     for name, item in plans.items():
-        if item.refusal is None or item.refusal.code != "bad_plan":
+        if item.refusal is not None and item.refusal.code == "bad_plan":
+            yield service_fault(file, place.settings, name, item.refusal.detail)
+    planning = Planning()
+    for dataset, manifest in live.items():
+        after = as_set(manifest, place.settings.datasets[dataset])
+        if after == manifest:
             continue
-        key, reason = f"services.{name}", item.refusal.detail.removeprefix(f"service {name}: ")
-        if place.settings.services[name].kind == "sql":
-            key += ".sql"
-            intended = intended or {dataset: _as_set(place, manifest) for dataset, manifest in live.items()}
-            plan = Planning().deployment(place.settings, name, intended).plan
-            if plan is not None:
-                lacking = [dataset for dataset in plan.datasets if intended[dataset] != live[dataset]]
-                loads = " && ".join(f"havok load {dataset}" for dataset in lacking)
-                reason = f"it reads by an index that the live version does not have yet; build it: {loads}"
-        yield Fault(str(place.config), key, reason)
-
-
-def _as_set(place: Workplace, manifest: Manifest) -> Manifest:
-    """A live version as the next load would make it of the same columns: with the indexes of the configuration."""
-    kinds = {column.name: column.type for column in manifest.columns}
-    indexes = []
-    for name, columns in place.settings.datasets[manifest.dataset].indexes.items():
-        try:
-            indexes.append(Index(name, tuple(KeyColumn(column, key_kind(column, kinds[column])) for column in columns)))
-        except (LoadError, KeyError):
-            continue  # the load would refuse it, and says why
-    return msgspec.structs.replace(manifest, indexes=tuple(indexes))
+        broken, _ = planning.refusals_on(place.settings, live, after)
+        for name, reason in broken.items():
+            told = service_fault(file, place.settings, name, reason)
+            yield Fault(file, told.key, f"the next load of {dataset} would be refused: {told.reason}")
 
 
 def _source_faults(place: Workplace) -> Iterator[Fault]:
@@ -108,7 +96,7 @@ def _source_faults(place: Workplace) -> Iterator[Fault]:
             yield Fault(str(place.config), f"datasets.{name}.source", f"there is no file {source}")
 
 
-def _lint(place: Workplace) -> Iterator[Fault]:
+def _lint(place: Workplace, live: Mapping[str, Manifest], plans: Mapping[str, Deployment]) -> Iterator[Fault]:
     settings, file = place.settings, str(place.config)
     read = {dataset for service in settings.services.values() for dataset in datasets_of(service, settings.datasets)}
     for name, dataset in settings.datasets.items():
@@ -121,6 +109,34 @@ def _lint(place: Workplace) -> Iterator[Fault]:
         if served != dataset.key:
             reason = f"the live version is served by ({', '.join(served)}) until the next load: havok load {name}"
             yield Fault(file, f"datasets.{name}.key", reason)
+        if manifest is not None:
+            yield from _unbuilt_indexes(file, dataset, manifest)
+    yield from _other_ways(place, live, plans)
     for name in settings.compartments:
         if all(service.compartment != name for service in settings.services.values()):
             yield Fault(file, f"compartments.{name}", "has no services; its workers would idle")
+
+
+def _unbuilt_indexes(file: str, dataset: DatasetSettings, manifest: Manifest) -> Iterator[Fault]:
+    """Indexes that were configured after the live version was built."""
+    built = {index.name: tuple(column.name for column in index.columns) for index in manifest.indexes}
+    for name, columns in dataset.indexes.items():
+        if built.get(name) != columns:
+            there = f"has it over ({', '.join(built[name])})" if name in built else "does not have it yet"
+            reason = f"the live version {there}; build it: havok load {manifest.dataset}"
+            yield Fault(file, f"datasets.{manifest.dataset}.indexes.{name}", reason)
+
+
+def _other_ways(place: Workplace, live: Mapping[str, Manifest], plans: Mapping[str, Deployment]) -> Iterator[Fault]:
+    """Services that read by an index which the configuration has no more, and will have to read otherwise."""
+    for name, item in plans.items():
+        for dataset in dict(item.versions):
+            after = as_set(live[dataset], place.settings.datasets[dataset])
+            lost = lost_index(item.plan, after)
+            plan = Planning().deployment(place.settings, name, {**live, dataset: after}).plan if lost else None
+            if lost is not None and plan is not None and isinstance(plan.access, Select):
+                reason = (
+                    f"it reads by index {lost.name} until the next load of {dataset}, then by another way: "
+                    f"{describe(plan.access.query)}; or keep {kept(lost, dataset)}"
+                )
+                yield Fault(str(place.config), f"services.{name}.sql", reason)

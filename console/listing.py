@@ -7,15 +7,17 @@ each one is; adding and removing is the node's to do while it runs.
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from compartments.configuration import not_added
 from console import terminal
 from console.node import Node, is_running, status_if_running
-from console.status import about, coloured
+from console.status import about, coloured, last_refusal
 from console.workplace import Workplace
 from engine.front import datasets_of
 from havok import messages
 from havok.errors import DamagedVersion, NodeError, OperatorError
-from havok.layout import live_version, version_dir
+from havok.layout import live_version, refused_load, version_dir
 from havok.manifest import read_manifest
 from loader import catalogue
 
@@ -59,7 +61,7 @@ def services(place: Workplace, *, as_json: bool) -> None:
 
 
 def add(place: Workplace, file: Path, *, as_json: bool) -> None:
-    """Raises OperatorError when the file cannot be read, NodeError with the node's reason."""
+    """Raises OperatorError when the file cannot be read, NodeError with the node's reason, ConfigError with faults."""
     try:
         with open(file, encoding="utf-8") as stream:
             document = stream.read(DOCUMENT_BYTES_MAX + 1)
@@ -69,14 +71,22 @@ def add(place: Workplace, file: Path, *, as_json: bool) -> None:
         raise OperatorError(f"{file} is larger than {DOCUMENT_BYTES_MAX >> 20} MiB")
     with Node(place.data_dir) as node:
         try:
-            done = node.request(messages.AddServiceRequest(document))
+            done = node.request(messages.AddServiceRequest(document, str(file)))
         except NodeError as error:
             raise NodeError(f"{file}: {error.detail}") from None
     if as_json:
         terminal.print_json(done)
         return
-    names = done["services"]
-    terminal.say(f"serving {', '.join(names)}; kept in {place.data_dir}, take back: havok services remove {names[0]}")
+    names, waiting = done["services"], done["waiting"]
+    served = [name for name in names if name not in waiting]
+    if served:
+        terminal.say(f"serving {', '.join(served)}")
+    for name, missing in waiting.items():
+        loads = " && ".join(f"havok load {dataset}" for dataset in missing)
+        first = f"{' and '.join(missing)} {'has its' if len(missing) == 1 else 'have their'} first version"
+        said = terminal.paint("accepted, but NOT compiled yet", "yellow")
+        terminal.say(f"{name} is {said}: it will be when {first}: {loads}")
+    terminal.say(f"kept in {place.data_dir}, take back: havok services remove {names[0]}")
 
 
 def remove(place: Workplace, name: str, *, as_json: bool) -> None:
@@ -123,13 +133,15 @@ def datasets(place: Workplace, *, as_json: bool) -> None:
     for item in found:
         if item["fault"]:
             terminal.note(terminal.paint(f"dataset {item['dataset']}: {item['fault']}", "red"))
+        if item["refused"]:
+            terminal.note(terminal.paint(last_refusal(item["dataset"], item["refused"]), "red"))
     _say_faults(place)
 
 
 def _dataset(place: Workplace, name: str, services: list[str]) -> dict[str, Any]:
     settings = place.settings.datasets[name]
     live = live_version(place.data_dir, name)
-    rows, fault = None, None
+    rows, fault, refused = None, None, refused_load(place.data_dir, name)
     if live is not None:
         try:
             rows = read_manifest(version_dir(place.data_dir, name, live)).rows
@@ -144,6 +156,7 @@ def _dataset(place: Workplace, name: str, services: list[str]) -> dict[str, Any]
         "source": settings.source,
         "services": services,
         "fault": fault,
+        "refused": msgspec.to_builtins(refused) if refused else None,
     }
 
 

@@ -17,7 +17,7 @@ from console.node import ORPHANED, Hooks
 from console.workplace import Workplace
 from havok.settings import is_select
 from loader.candidate import Silent
-from loader.publish import LoadRequest, LoadResult, publish
+from loader.publish import LoadRequest, LoadResult, publish, publish_first
 
 Mode = Literal["full", "upsert"]
 
@@ -69,9 +69,20 @@ class Quiet(Silent):
 
 
 def load(
-    place: Workplace, dataset: str, source: str | None, mode: Mode, *, dry_run: bool, activate: bool, as_json: bool
+    place: Workplace,
+    dataset: str,
+    source: str | None,
+    mode: Mode,
+    *,
+    dry_run: bool,
+    activate: bool,
+    as_json: bool,
+    first: bool = False,
 ) -> None:
-    """Raises LoadError or GateFailed with the reason, NodeError when the node refuses; then nothing changed."""
+    """Raises LoadError or GateFailed with the reason, NodeError when the node refuses; then nothing changed.
+
+    Raises DatasetBusy when somebody else loads it. A node's `first` load is waited for, and waits itself.
+    """
     request = LoadRequest(
         data_dir=place.data_dir,
         dataset=dataset,
@@ -85,16 +96,31 @@ def load(
     )
     watched = sys.stderr.isatty() and not as_json
     with Hooks(place.data_dir, place.settings) as hooks, Bar(dataset) if watched else Quiet() as progress:
-        result = publish(request, hooks, progress)
+        result = publish_first(request, hooks, progress, _say_wait) if first else _publish(request, hooks, progress)
+    if result is None:
+        terminal.say(f"{dataset}: there is a version by now, nothing is loaded")
+        return
     if as_json:
         flipped = hooks.flipped or {}
         document: dict[str, Any] = msgspec.to_builtins(result)
         terminal.print_json(
-            document | {"dry_run": dry_run, "workers": flipped.get("workers", 0), "flip_ms": flipped.get("ms")}
+            document
+            | {"dry_run": dry_run, "workers": flipped.get("workers", 0), "flip_ms": flipped.get("ms")}
+            | {"faulty": hooks.faulty}
         )
         return
     terminal.say(f"{summary(result, dry_run=dry_run)}; {_went_live(result, hooks, dry_run=dry_run)}")
     _aside(result)
+    for service, reason in hooks.faulty.items():
+        terminal.warn(f"service {service} does not compile on it: {reason.removeprefix(f'service {service}: ')}")
+
+
+def _publish(request: LoadRequest, hooks: Hooks, progress: Bar | Quiet) -> LoadResult:
+    return publish(request, hooks, progress, waiting=lambda sentence: _say_wait(f"{sentence}; Ctrl-C gives up"))
+
+
+def _say_wait(sentence: str) -> None:
+    terminal.note(sentence)
 
 
 def summary(result: LoadResult, *, dry_run: bool = False) -> str:

@@ -100,6 +100,7 @@ def load(
     mode: Annotated[str, typer.Option(help="full, or upsert to merge changed rows.", metavar="full|upsert")] = "full",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Build and check, keep nothing.")] = False,
     no_activate: Annotated[bool, typer.Option("--no-activate", help="Keep the version, but do not serve it.")] = False,
+    first: Annotated[bool, typer.Option("--first", hidden=True, help="Only if it has no version; the node's.")] = False,
     config: Config = None,
     as_json: Json = False,
 ) -> None:
@@ -117,6 +118,7 @@ def load(
         dry_run=dry_run,
         activate=not no_activate,
         as_json=as_json,
+        first=first,
     )
 
 

@@ -31,6 +31,7 @@ def exposition(status: Mapping[str, Any]) -> str:
         ),
         _family("havok_connections", "gauge", "Open connections.", [(at, w["connections"]) for at, w in workers]),
         _compartments(status["compartments"]),
+        _executors(workers),
         _datasets(status["datasets"]),
         _family(
             "havok_service_up",
@@ -62,6 +63,22 @@ def _compartments(compartments: Mapping[str, Any]) -> str:
         _family("havok_load", "gauge", "Mean busy fraction of the workers.", load)
         + _family("havok_watermark", "gauge", "Load marks of the compartment.", marks)
         + _family("havok_workers", "gauge", "Worker processes by state.", workers)
+    )
+
+
+def _executors(workers: Sequence[tuple[Labels, Mapping[str, Any]]]) -> str:
+    states: list[Sample] = []
+    waiting: list[Sample] = []
+    ended: list[Sample] = []
+    for at, worker in workers:
+        found = Counter(executor["state"] for executor in worker["executors"])
+        states += [((*at, ("state", state)), count) for state, count in sorted(found.items())]
+        waiting += [(at, count) for end, count in worker["queries"].items() if end == "waiting"]
+        ended += [((*at, ("end", end)), count) for end, count in worker["queries"].items() if end != "waiting"]
+    return (
+        _family("havok_executors", "gauge", "Places for executor processes by state.", states)
+        + _family("havok_queries_waiting", "gauge", "Analytical queries that wait for an executor.", waiting)
+        + _family("havok_queries_total", "counter", "Analytical queries that ended, by how.", ended)
     )
 
 

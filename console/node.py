@@ -14,7 +14,7 @@ from typing import Any, Self
 import msgspec
 
 from havok import messages
-from havok.errors import LoadError, NodeError
+from havok.errors import ConfigError, LoadError, NodeError
 from havok.layout import control_socket, node_lock
 from havok.manifest import Manifest, encode_manifest
 from havok.settings import Settings
@@ -78,7 +78,10 @@ class Node:
         self._context.term()
 
     def request(self, message: messages.Request, timeout_s: float = SETTLE_S_MAX) -> Any:
-        """The reply's data. Raises NodeError with the node's reason, or when it does not answer."""
+        """The reply's data. Raises NodeError with the node's reason, or when it does not answer.
+
+        Raises ConfigError with every fault, where the reason is a configuration.
+        """
         self._socket.send(messages.encode(message))
         deadline = monotonic() + timeout_s
         while not self._socket.poll(_POLL_MS):
@@ -89,6 +92,8 @@ class Node:
         reply = messages.decode_outbound(self._socket.recv())
         if not isinstance(reply, messages.Reply):
             raise NodeError("the node answered something else; is it of another version of Havok?")
+        if reply.faults:
+            raise ConfigError(list(reply.faults))
         if reply.error is not None:
             raise NodeError(reply.error)
         return msgspec.msgpack.decode(reply.data) if reply.data else None
@@ -118,6 +123,7 @@ class Hooks:
         self._node = Node(data_dir) if is_running(data_dir) else None
         self._staged: str | None = None
         self.flipped: dict[str, Any] | None = None  # workers and ms, once they did
+        self.faulty: dict[str, str] = {}  # services that do not compile on what was accepted, as they did not before
 
     @property
     def running(self) -> bool:
@@ -146,14 +152,16 @@ class Hooks:
         if self._node is None:
             from compartments.live import live_manifests
             from compartments.planning import Planning
+            from engine.plan import PlanError
 
             live = live_manifests(self._data_dir, self._settings.datasets)
-            faults = Planning().faults_on(self._settings, live, manifest)
-            if faults:
-                raise LoadError(_refused(manifest, "\n".join(faults)))
+            try:
+                self.faulty = Planning().accept(self._settings, live, manifest)
+            except PlanError as error:
+                raise LoadError(_refused(manifest, error.detail)) from None
             return
         try:
-            self._node.request(messages.AcceptRequest(encode_manifest(manifest)))
+            self.faulty = self._node.request(messages.AcceptRequest(encode_manifest(manifest))) or {}
         except NodeError as error:
             raise LoadError(_refused(manifest, error.detail)) from None
 

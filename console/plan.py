@@ -34,11 +34,11 @@ def plan(place: Workplace, service: str, *, code: bool, as_json: bool) -> None:
     for fault in told:
         terminal.warn(fault)
     if code and not as_json:
-        _print_code(code_of(item.plan))
+        _print_code(code_of(item.plan, live))
         return
     document = _document(place, item.plan, dict(item.versions), grade=settings.grade)
     if as_json:
-        terminal.print_json(document | ({"code": code_of(item.plan)} if code else {}))
+        terminal.print_json(document | ({"code": code_of(item.plan, live)} if code else {}))
     else:
         _show(document)
 
@@ -72,6 +72,7 @@ def _show(document: dict[str, Any]) -> None:
         ("service", f"{document['service']} ({document['kind']}, {document['grade']}) in {document['compartment']}"),
         ("access", access["text"]),
         *(("filter", text) for text in access.get("filters", ())),
+        *(("columns", text) for text in [access.get("columns")] if text),
         *(("order", text) for text in [access.get("order")] if text),
         ("cost", document["cost"]["text"]),
         *(("pages", text) for text in [access.get("pages")] if text),

@@ -59,7 +59,7 @@ def serve(config: Path) -> None:
 
 
 async def _serve(config: Path) -> None:
-    load_command = [sys.executable, "-P", "-m", LOAD_MODULE, "load", "-c", str(config)]
+    load_command = [sys.executable, "-P", "-m", LOAD_MODULE, "load", "--first", "-c", str(config)]
     supervisor = Supervisor(config, load_command)
     node = supervisor.settings.node
     if is_running(supervisor.data_dir):

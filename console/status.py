@@ -9,7 +9,9 @@ from console import terminal
 from console.node import Node
 from console.workplace import Workplace
 
-_STATE_STYLES = {"ready": "green", "live": "green", "starting": "yellow", "draining": "yellow", "no_version": "yellow"}
+LOADING = "loading …"
+_STATE_STYLES = {"ready": "green", "live": "green", "starting": "yellow", "draining": "yellow", "no_version": "yellow",
+                 "idle": "green", "busy": "green", "resting": "red"}  # fmt: skip
 
 
 def status(place: Workplace, *, as_json: bool) -> None:
@@ -31,6 +33,7 @@ def _show(document: dict[str, Any]) -> None:
     terminal.say(f"node {name} in {zone}, pid {document['supervisor']['pid']}, serving on http://{listen}")
     terminal.say()
     _show_compartments(document["compartments"])
+    _show_executors(document["compartments"])
     terminal.say()
     _show_services(document["services"])
     terminal.say()
@@ -54,6 +57,26 @@ def _show_compartments(compartments: dict[str, Any]) -> None:
     terminal.print_table(headers, rows, numbers=("PID", "CONNECTIONS", "REQUESTS"))
 
 
+def _show_executors(compartments: dict[str, Any]) -> None:
+    """Where there are some: they start with the first analytical query."""
+    rows: list[list[terminal.Cell]] = []
+    for name, compartment in compartments.items():
+        for worker in compartment["workers"]:
+            queries = worker["queries"]
+            waiting: terminal.Cell = queries.get("waiting", 0)
+            ends = ", ".join(f"{count} {end.replace('_', ' ')}" for end, count in queries.items()
+                             if count and end != "waiting")  # fmt: skip
+            for executor in worker["executors"]:
+                seconds = f"{executor['seconds']:.1f}" if executor["service"] else ""
+                rows.append([name, worker["pid"], executor["pid"] or "", coloured(executor["state"]),
+                             executor["service"], seconds, waiting, ends])  # fmt: skip
+                waiting = ends = ""  # the worker's, said once
+    if rows:
+        terminal.say()
+        headers = ["COMPARTMENT", "WORKER", "EXECUTOR", "STATE", "SERVICE", "SECONDS", "WAITING", "QUERIES"]
+        terminal.print_table(headers, rows, numbers=("WORKER", "EXECUTOR", "SECONDS", "WAITING"))
+
+
 def _show_services(services: dict[str, Any]) -> None:
     rows = [
         [name, found["kind"], ", ".join(found["datasets"]), found["compartment"], found["grade"],
@@ -64,13 +87,19 @@ def _show_services(services: dict[str, Any]) -> None:
 
 
 def _show_datasets(datasets: dict[str, Any]) -> None:
-    rows = [[name, found["live"] or "–", len(found["versions"])] for name, found in datasets.items()]
+    rows: list[list[terminal.Cell]] = [
+        [name, found["live"] or (LOADING if "loading" in found else "–"), len(found["versions"])]
+        for name, found in datasets.items()
+    ]
     terminal.print_table(["DATASET", "LIVE", "VERSIONS"], rows, numbers=("VERSIONS",))
 
 
 def _show_faults(document: dict[str, Any]) -> None:
     faults = [f"configuration not applied: {fault}" for fault in document["faults"]]
     faults += [found["fault"] for found in document["datasets"].values() if "fault" in found]
+    faults += [
+        last_refusal(name, found["refused"]) for name, found in document["datasets"].items() if "refused" in found
+    ]
     faults += [about(name, item["reason"]) for name, item in document["services"].items() if "reason" in item]
     for compartment in document["compartments"].values():
         for worker in compartment["workers"]:
@@ -84,6 +113,10 @@ def _show_faults(document: dict[str, Any]) -> None:
 def about(service: str, reason: str) -> str:
     """The reason with the service's name before it, once."""
     return f"service {service}: {reason.removeprefix(f'service {service}: ')}"
+
+
+def last_refusal(dataset: str, refused: dict[str, str]) -> str:
+    return f"dataset {dataset}: its last load, at {refused['time']}, was refused: {refused['reason']}"
 
 
 def short(version: str) -> str:

@@ -13,11 +13,14 @@ from functools import partial
 from pathlib import Path
 
 import lmdb
+import msgspec
 from isal.isal_zlib import crc32
 
+from havok.blocks import WORDS_DB, Blocks
 from havok.errors import DamagedVersion, StoreDown
+from havok.keys import bounded
 from havok.manifest import MANIFEST_FILE, ROWS_DB, ROWS_FILE, SHORTAGES, Manifest, read_manifest, verify_file
-from havok.rows import RESIDUE
+from havok.rows import RESIDUE, unseal
 
 _ASTRAY = "an entry is damaged or out of its place"
 _SHORTAGE_WORDS = frozenset(os.strerror(number) for number in SHORTAGES)
@@ -75,7 +78,7 @@ class Snapshot:
                 lock=False,
                 readahead=False,
                 map_size=os.path.getsize(path),
-                max_dbs=1 + len(manifest.indexes),
+                max_dbs=manifest.databases,
             )
         except (lmdb.Error, OSError) as error:
             os.close(self._lock_fd)
@@ -85,7 +88,11 @@ class Snapshot:
             self._databases = {None: rows} | {
                 index.name: self._environment.open_db(index.database, create=False) for index in manifest.indexes
             }
+            orders = () if manifest.blocks is None else manifest.blocks.orders
+            self._blocks = {index: self._environment.open_db(Blocks.database(index), create=False) for index in orders}
+            self._words = None if manifest.blocks is None else self._environment.open_db(WORDS_DB, create=False)
             self._transaction = self._environment.begin(db=rows)
+            self._views = self._environment.begin(buffers=True)
             entries = self._transaction.stat(rows)["entries"]
         except lmdb.Error as error:
             self._environment.close()
@@ -113,6 +120,22 @@ class Snapshot:
         """→ a function that makes cursors over the rows (None) or over an index's entries."""
         return partial(self._transaction.cursor, db=self._databases[index])
 
+    def blocks_of(self, index: str | None) -> Callable[[], lmdb.Cursor]:
+        """→ a function that makes cursors over the blocks of the key's order (None) or an index's, by views.
+
+        A view lasts as long as a lease.
+        """
+        return partial(self._views.cursor, db=self._blocks[index])
+
+    def words(self, column: str) -> list[str | None]:
+        """What the words of a packed column stand for. Raises DamagedVersion."""
+        name = column.encode()
+        value = self._transaction.get(bounded(name), db=self._words)
+        body = None if value is None else unseal(name, value)
+        if body is None:
+            raise DamagedVersion(f"the words of column {column} are missing")
+        return msgspec.msgpack.decode(body, type=list[str | None])
+
     def acquire(self) -> None:
         assert self._leases > 0, "a closed snapshot cannot be leased"
         self._leases += 1
@@ -125,6 +148,7 @@ class Snapshot:
 
     def _close(self) -> None:
         self._transaction.abort()
+        self._views.abort()
         self._environment.close()
         os.close(self._lock_fd)
 

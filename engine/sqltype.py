@@ -21,7 +21,7 @@ import re
 from decimal import Decimal
 from typing import Any, Literal
 
-from havok.keys import INT_MAX, INT_MIN, UINT_MAX, WIDE_MAX, WIDE_MIN, KeyKind
+from havok.keys import INT_MAX, INT_MIN, UINT_MAX, WIDE_MAX, WIDE_MIN
 
 Family = Literal["int", "decimal", "double", "float", "bool", "string", "date", "moment", "opaque", "null"]
 
@@ -68,15 +68,6 @@ VALUES: dict[Family, Any] = {  # what stands for a value; an opaque one is passe
     "moment": datetime.datetime,
 }
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
-_KEY_TYPES: dict[KeyKind, str] = {
-    "string": "VARCHAR",
-    "int": "BIGINT",
-    "uint": "UBIGINT",
-    "wide": "HUGEINT",
-    "bool": "BOOLEAN",
-    "date": "DATE",
-    "timestamp": "TIMESTAMP",
-}
 
 
 def family(kind: str) -> Family:
@@ -102,11 +93,6 @@ def width_and_scale(kind: str) -> tuple[int, int]:
     found = _DECIMAL.fullmatch(kind)
     assert found is not None, f"{kind} has no width"
     return int(found[1]), int(found[2])
-
-
-def key_type(kind: KeyKind) -> str:
-    """The widest SQL type whose values are encoded as this kind."""
-    return _KEY_TYPES[kind]
 
 
 def common(left: str, right: str, *, in_column: bool = False) -> str | None:

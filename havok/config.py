@@ -89,8 +89,12 @@ def read_settings(
     path: Path,
     extra_services: Mapping[str, Mapping[str, Any]] | None = None,
     cpus: Collection[int] | None = None,
+    trial: tuple[str, Mapping[str, Mapping[str, Any]]] | None = None,
 ) -> Loaded:
-    """Never raises for what the files say. `cpus`: the cores we may use, by default this process's."""
+    """Never raises for what the files say. `cpus`: the cores we may use, by default this process's.
+
+    `trial`: a file that is no part of the configuration yet, and the services in it.
+    """
     root = Path(os.path.abspath(path)).parent
     main = str(path)
     merged = _Merged()
@@ -105,6 +109,8 @@ def read_settings(
             files.append(str(included))
     if extra_services:
         merged.add(EXTRA, {"services": extra_services})
+    if trial is not None:
+        merged.add(trial[0], {"services": trial[1]})
     settings, findings = _settle(merged, root, os.sched_getaffinity(0) if cpus is None else cpus)
     faults = [*merged.faults, *(merged.fault(main, finding) for finding in findings)]
     faults = [_advised(fault) if fault.file == EXTRA else fault for fault in faults]

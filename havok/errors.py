@@ -13,11 +13,13 @@ for the caller: no stack trace, no internal path.
     │   ├── MethodNotAllowed    405 method_not_allowed
     │   ├── NotAcceptable       406 not_acceptable
     │   ├── RequestTimeout      408 request_timeout
+    │   ├── SlowReader          408 slow_reader     an answer was taken too slowly; seen in counts, its head was sent
     │   ├── BodyTooLarge        413 body_too_large
     │   ├── TargetTooLong       414 target_too_long
     │   ├── UnsupportedMedia    415 unsupported_media_type
     │   ├── ExpectationFailed   417 expectation_failed
     │   ├── QueryFailed         422 query_failed    the values asked for cannot be calculated
+    │   ├── OutOfMemory         422 out_of_memory   a query needs more memory than its executor may take
     │   ├── TooManyRows         422 too_many_rows   the answer takes more rows than the service may read
     │   ├── AnswerTooLarge      422 answer_too_large  more bytes than a format may have that comes whole
     │   ├── HeadersTooLarge     431 headers_too_large
@@ -34,6 +36,7 @@ for the caller: no stack trace, no internal path.
     └── OperatorError           a command was refused; never sent to a data caller
         ├── ConfigError         one or more `Fault`s
         ├── LoadError           the source or the build failed
+        ├── DatasetBusy         another process loads or rolls back the dataset
         ├── GateFailed          a quality gate refused the candidate
         ├── DamagedVersion      a snapshot on disk is not what its manifest says
         ├── NoSuchVersion       the dataset has no version of that id
@@ -135,6 +138,12 @@ class RequestTimeout(RequestError):
     title = "Request timeout"
 
 
+class SlowReader(RequestError):
+    code = "slow_reader"
+    status = 408
+    title = "Answer read too slowly"
+
+
 class BodyTooLarge(RequestError):
     code = "body_too_large"
     status = 413
@@ -163,6 +172,14 @@ class QueryFailed(RequestError):
     code = "query_failed"
     status = 422
     title = "Query failed"
+
+
+class OutOfMemory(RequestError):
+    """422, not 503: the same query over the same rows needs as much again."""
+
+    code = "out_of_memory"
+    status = 422
+    title = "Out of memory"
 
 
 class TooManyRows(RequestError):
@@ -272,6 +289,11 @@ class ConfigError(OperatorError):
 class LoadError(OperatorError):
     code = "load_failed"
     title = "Load failed"
+
+
+class DatasetBusy(LoadError):
+    code = "dataset_busy"
+    title = "Dataset busy"
 
 
 class GateFailed(LoadError):

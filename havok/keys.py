@@ -39,6 +39,30 @@ class KeyColumn(msgspec.Struct, frozen=True):
     kind: KeyKind
 
 
+_KINDS: dict[str, KeyKind] = {
+    "VARCHAR": "string",
+    "TINYINT": "int",
+    "SMALLINT": "int",
+    "INTEGER": "int",
+    "BIGINT": "int",
+    "UTINYINT": "int",
+    "USMALLINT": "int",
+    "UINTEGER": "int",
+    "UBIGINT": "uint",
+    "BOOLEAN": "bool",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp",
+    "TIMESTAMP WITH TIME ZONE": "timestamp",
+}
+
+
+def kind_of(type_text: str) -> KeyKind | None:
+    """The kind that values of a column's type are encoded as; None: the type has no order-preserving form."""
+    if type_text.startswith("DECIMAL(") and type_text.endswith(",0)"):
+        return "wide"
+    return _KINDS.get(type_text)
+
+
 FIXED_BYTES: dict[KeyKind, int] = {"int": 8, "uint": 8, "wide": 16, "bool": 1, "date": 8, "timestamp": 8}
 KEY_BYTES_MAX = 510  # LMDB's 511 less the one length that marks the hashed form
 HASHED_BYTES = 511

@@ -6,6 +6,7 @@
     datasets/<name>/history.jsonl     activations, oldest first
     datasets/<name>/quarantine.json   versions that may not return without --force
     datasets/<name>/lock              held (flock) by whoever loads, rolls back or retires
+    refused/<name>.json               why the last load of the dataset was refused; gone after one that was not
     node.lock                         held (flock) by the supervisor; its pid inside
     control.db                        what people changed at run time
 
@@ -27,6 +28,13 @@ SOCKET_PATH_BYTES_MAX = 107  # sun_path less its NUL, Linux
 _POINTER_BYTES = 64  # a version id has 25
 _SHORT_DIR = Path("/tmp")  # anybody may write there: `make_run_dir` checks whose it is
 _LONGEST_SOCKET = "w-9999999-9999.sock"
+
+
+class RefusedLoad(msgspec.Struct, frozen=True):
+    """`time`: RFC 3339, UTC; `reason`: on one line."""
+
+    time: str
+    reason: str
 
 
 def dataset_dir(data_dir: Path, dataset: str) -> Path:
@@ -95,3 +103,15 @@ def quarantined(data_dir: Path, dataset: str) -> dict[str, str]:
         )
     except (FileNotFoundError, msgspec.DecodeError):
         return {}
+
+
+def refusal_file(data_dir: Path, dataset: str) -> Path:
+    return data_dir / "refused" / f"{dataset}.json"
+
+
+def refused_load(data_dir: Path, dataset: str) -> RefusedLoad | None:
+    """The last load of a dataset, if it was refused. Of a file that cannot be read: nothing is known."""
+    try:
+        return msgspec.json.decode(refusal_file(data_dir, dataset).read_bytes(), type=RefusedLoad)
+    except (OSError, msgspec.DecodeError):
+        return None

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import msgspec
 
+from havok.blocks import Blocks
 from havok.errors import DamagedVersion
 from havok.keys import KeyColumn
 
-FORMAT = 1
+FORMAT = 2  # 1: without blocks
 MANIFEST_FILE = "manifest.json"
 ROWS_FILE = "rows.mdb"
 TWIN_FILE = "rows.parquet"
@@ -82,10 +83,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     parent: str | None = None  # the live version when this one was built
     gates: tuple[GateResult, ...] = ()
     nonfinite: int = 0  # NaN and infinities that became null
+    blocks: Blocks | None = None
     format: int = FORMAT
 
     def column(self, name: str) -> Column | None:
         return next((column for column in self.columns if column.name == name), None)
+
+    @property
+    def databases(self) -> int:
+        """How many sub-databases its rows file may have."""
+        return 2 + 2 * (1 + len(self.indexes))
 
 
 class _Seal(msgspec.Struct, frozen=True):
@@ -95,7 +102,10 @@ class _Seal(msgspec.Struct, frozen=True):
 
 
 def _seal(manifest: Manifest) -> _Seal:
-    return _Seal(hashlib.sha256(msgspec.json.encode(manifest)).hexdigest())
+    members = msgspec.to_builtins(manifest)
+    if manifest.format == 1:
+        del members["blocks"]
+    return _Seal(hashlib.sha256(msgspec.json.encode(members)).hexdigest())
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

@@ -6,9 +6,11 @@ them. Numbers grow by one from `State.seq`; a hole means a lost message and a `R
 """
 
 import os
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
+
+from havok.errors import Fault
 
 
 class Bulletin(msgspec.Struct, frozen=True, tag=True):
@@ -44,6 +46,15 @@ class Resync(msgspec.Struct, frozen=True, tag=True):
     process: str
 
 
+class ExecutorGauge(msgspec.Struct, frozen=True):
+    """A place for an executor process; `pid` 0 while there is none."""
+
+    pid: int
+    state: Literal["starting", "idle", "busy", "resting"]  # resting: it died, and starts again after a back-off
+    service: str = ""  # whose query it runs
+    seconds: float = 0.0  # for as long
+
+
 class Report(msgspec.Struct, frozen=True, tag=True):
     """What a worker or gate says every 100 ms and after each change: acks and gauges."""
 
@@ -61,6 +72,8 @@ class Report(msgspec.Struct, frozen=True, tag=True):
     errors: dict[str, int] = {}
     handed_over: int = 0
     busy: float = 0.0  # CPU seconds per second since the last report
+    executors: tuple[ExecutorGauge, ...] = ()
+    queries: dict[str, int] = {}  # analytical ones: how many wait, and what became of the others
 
 
 class StatusRequest(msgspec.Struct, frozen=True, tag=True):
@@ -68,7 +81,10 @@ class StatusRequest(msgspec.Struct, frozen=True, tag=True):
 
 
 class AcceptRequest(msgspec.Struct, frozen=True, tag=True):
-    """Would every live plan compile on this manifest (JSON)?"""
+    """Would every live plan compile on this manifest (JSON)?
+
+    Reply data: the services that are not served now and would not be then, with the reason.
+    """
 
     manifest: bytes
 
@@ -101,9 +117,13 @@ class ReloadRequest(msgspec.Struct, frozen=True, tag=True):
 
 
 class AddServiceRequest(msgspec.Struct, frozen=True, tag=True):
-    """`document`: TOML with [services.NAME] tables, kept durably beside the file's."""
+    """`document`: TOML with [services.NAME] tables, kept durably beside the file's. `file`: where a person has it.
+
+    Reply data: `services`, and of those that wait for data the datasets they wait for.
+    """
 
     document: str
+    file: str = "(services to add)"
 
 
 class RemoveServiceRequest(msgspec.Struct, frozen=True, tag=True):
@@ -124,10 +144,11 @@ Inbound = Resync | Report | Request
 
 
 class Reply(msgspec.Struct, frozen=True, tag=True):
-    """Answer to a Request. `error` is a sentence for a person; `data` is msgpack."""
+    """Answer to a Request. `error` is a sentence for a person, `faults` the same one by one; `data` is msgpack."""
 
     error: str | None = None
     data: bytes = b""
+    faults: tuple[Fault, ...] = ()
 
 
 Outbound = State | Reply

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from havok.param_rules import check_rules
 from havok.settings import (
+    RESERVED_PARAMS,
     CompartmentSettings,
     DatasetSettings,
     ExecutorSettings,
@@ -38,7 +39,6 @@ BATCH_KEYS_MAX = 10_000  # keeps one batch below some 10 ms of a worker's loop
 LOADER_MEMORY_MB_MIN = 192  # measured: with less, DuckDB fails to sort wide rows instead of spilling
 THREADS_MAX = 1024
 
-RESERVED_PARAMS = ("cursor", "meta")  # what a request for a page may say beside its parameters
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # what stands behind : in SQL
 
 _DEFAULTS = ServiceSettings(kind="kv", compartment="")

@@ -20,6 +20,7 @@ ParamType = Literal[
     "list<string>", "list<int>", "list<float>", "list<bool>", "list<date>", "list<timestamp>",
 ]  # fmt: skip
 Scalar = str | int | float | bool  # a date or a timestamp is its text
+RESERVED_PARAMS = ("cursor", "meta")  # what a request for a page may say beside its service's parameters
 
 _SELECT = re.compile(
     r"""(?: \s | --[^\n]*\n | /\*.*?\*/ | \( )*  (?: select | with | from )  (?= \s | [*("'] | /\* )""",
@@ -77,7 +78,7 @@ class ExecutorSettings(msgspec.Struct, frozen=True):
     """The processes, beside each worker, that run analytical services."""
 
     processes: int = 1
-    memory_mb: int = 512  # of each; a query that needs more spills or fails
+    memory_mb: int = 512  # of each; a query that needs more fails: none spills
     threads: int = 1  # of each
     timeout_s: float = 30.0  # a query that runs longer is ended
 

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 import duckdb
 import msgspec
 
+from havok.blocks import Blocks
 from havok.errors import DamagedVersion, LoadError
 from havok.manifest import (
     MANIFEST_FILE,
@@ -27,7 +28,7 @@ from havok.manifest import (
     verify_file,
 )
 from havok.settings import DatasetSettings, LoaderSettings
-from loader import duck, gates, merge, reader, rowfile, source, twin
+from loader import blocks, duck, gates, merge, reader, rowfile, source, twin
 from loader.relation import Relation
 from loader.schema import Schema, resolve
 from loader.workspace import sync_file
@@ -74,6 +75,7 @@ class Candidate(msgspec.Struct, frozen=True):
     files: dict[str, FileHash]
     content_hash: str
     origin: str
+    blocks: Blocks | None
 
 
 def build(order: Order, workspace: Path, progress: Progress) -> Candidate:
@@ -98,7 +100,7 @@ def build(order: Order, workspace: Path, progress: Progress) -> Candidate:
             connection, sorted_rows, schema, order.settings.quality, dataset=order.dataset, live_rows=live_rows
         )
 
-        files = _rows_and_hashes(connection, order, sorted_rows, schema, total, workspace, progress)
+        files, made = _rows_and_hashes(connection, order, sorted_rows, schema, total, workspace, progress)
     if spill.exists():
         spill.rmdir()
     return Candidate(
@@ -109,6 +111,7 @@ def build(order: Order, workspace: Path, progress: Progress) -> Candidate:
         files=files,
         content_hash=_content_hash(schema, files[ROWS_FILE]),
         origin=found.label,
+        blocks=made,
     )
 
 
@@ -120,13 +123,16 @@ def _rows_and_hashes(
     total: int,
     workspace: Path,
     progress: Progress,
-) -> dict[str, FileHash]:
+) -> tuple[dict[str, FileHash], Blocks | None]:
     """Steps 2 and 3. Hashing and syncing take no interpreter lock and run beside; step 6 syncs for certain."""
     rows_path, twin_path = workspace / ROWS_FILE, workspace / TWIN_FILE
     with ThreadPoolExecutor(1, thread_name_prefix="beside") as beside:
         progress.step(2, "write")
         twin_hash = beside.submit(rowfile.hash_file, twin_path)
-        written = rowfile.write(connection, sorted_rows, schema, rows_path, lambda done: progress.rows(done, total))
+        made = blocks.plan(connection, sorted_rows, schema)
+        written = rowfile.write(
+            connection, sorted_rows, schema, made, rows_path, lambda done: progress.rows(done, total)
+        )
         if written.collisions:
             raise gates.refuse_duplicates(connection, sorted_rows, schema, order.dataset)
         synced = beside.submit(sync_file, rows_path)
@@ -135,12 +141,12 @@ def _rows_and_hashes(
         if written.rows != total:
             raise LoadError(f"{written.rows} rows were written of {total} that were read")
         try:
-            rowfile.check(rows_path, schema, written)
+            rowfile.check(rows_path, schema, made, written)
         except DamagedVersion as error:
             raise LoadError(f"the written file does not read back: {error.detail}") from None
         files = {ROWS_FILE: rowfile.hash_file(rows_path), TWIN_FILE: twin_hash.result()}
         synced.result()
-        return files
+        return files, None if made is None else made.blocks
 
 
 def _relation(connection: duck.Session, order: Order, found: source.Source) -> Relation:
@@ -202,6 +208,7 @@ def write_manifest(
         parent=order.live.version if order.live else None,
         gates=candidate.gates,
         nonfinite=candidate.nonfinite,
+        blocks=candidate.blocks,
     )
     (workspace / MANIFEST_FILE).write_bytes(encode_manifest(manifest))
     return manifest

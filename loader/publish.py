@@ -17,15 +17,18 @@ after 5; a load that does not activate ends after 7.
 
 import datetime
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from havok import layout
-from havok.errors import DamagedVersion, LoadError
+from havok.errors import DamagedVersion, LoadError, OperatorError
 from havok.manifest import GateResult, Manifest, read_manifest, version_id
 from havok.settings import DatasetSettings, LoaderSettings
-from loader import activation, candidate, catalogue, locks, retention, schema, workspace
+from loader import activation, candidate, catalogue, locks, refusals, retention, schema, workspace
+
+Waiting = Callable[[str], None]  # takes the sentence that says for whom
 
 
 class LoadRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,25 +69,69 @@ def publish(
     progress: candidate.Progress,
     *,
     now: datetime.datetime | None = None,
+    waiting: Waiting | None = None,
 ) -> LoadResult:
-    """Raises LoadError or GateFailed with the reason, or what the node's hooks raise; then nothing changed."""
-    started = time.monotonic()
+    """Raises LoadError or GateFailed with the reason, DatasetBusy, or what the node's hooks raise.
+
+    Then nothing changed, but that the refusal is on record. With `waiting` a node's first load is waited for.
+    """
+    source = _source(request)
+    with locks.dataset_lock(request.data_dir, request.dataset, waiting=waiting) as directory:
+        return _publish(request, source, directory, node, progress, now)
+
+
+def publish_first(
+    request: LoadRequest, node: activation.NodeHooks, progress: candidate.Progress, waiting: Waiting
+) -> LoadResult | None:
+    """The same for a dataset without a version, after waiting for any other load; None when that has brought one."""
+    source = _source(request)
+    with locks.dataset_lock(request.data_dir, request.dataset, first=True, waiting=waiting) as directory:
+        if layout.live_version(request.data_dir, request.dataset) is not None:
+            return None
+        return _publish(request, source, directory, node, progress, None)
+
+
+def _source(request: LoadRequest) -> str:
     source = request.source or request.settings.source
     if source is None:
         raise LoadError(f"{request.dataset} has no source; give one: `havok load {request.dataset} FILE`")
+    return source
+
+
+def _publish(
+    request: LoadRequest,
+    source: str,
+    directory: Path,
+    node: activation.NodeHooks,
+    progress: candidate.Progress,
+    now: datetime.datetime | None,
+) -> LoadResult:
+    """The cycle under the dataset's lock, and what is on record of it."""
+    started = time.monotonic()
     try:
-        with locks.dataset_lock(request.data_dir, request.dataset) as directory:
-            workspace.collect_orphans(directory)
-            with workspace.building(directory) as build:
-                result = _cycle(request, source, build, node, progress, now)
-            removed = () if request.dry_run else _collect(request, result.version)
+        workspace.collect_orphans(directory)
+        with workspace.building(directory) as build:
+            result = _cycle(request, source, build, node, progress, now)
+        removed = () if request.dry_run else _collect(request, result.version)
     except RuntimeError as error:
         if "interrupted" in str(error).lower():  # how DuckDB passes on a Ctrl-C
             raise KeyboardInterrupt from None
         raise
+    except OperatorError as error:
+        _record(request, error.detail, now)
+        raise
     except OSError as error:
-        raise LoadError(f"{error.filename or request.data_dir}: {error.strerror or error}") from None
+        reason = f"{error.filename or request.data_dir}: {error.strerror or error}"
+        _record(request, reason, now)
+        raise LoadError(reason) from None
+    if not request.dry_run:
+        refusals.forget(request.data_dir, request.dataset)
     return msgspec.structs.replace(result, seconds=round(time.monotonic() - started, 3), removed=removed)
+
+
+def _record(request: LoadRequest, reason: str, now: datetime.datetime | None) -> None:
+    if not request.dry_run:
+        refusals.record(request.data_dir, request.dataset, reason, now or datetime.datetime.now(datetime.UTC))
 
 
 def _cycle(

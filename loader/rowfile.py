@@ -12,7 +12,7 @@ neighbours; a table that may have such keys is put row by row, appending where i
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from struct import Struct
@@ -22,10 +22,11 @@ import lmdb
 import msgspec
 from isal.isal_zlib import crc32
 
+from havok.blocks import WORDS_DB, Block, Blocks
 from havok.errors import DamagedVersion, LoadError
 from havok.manifest import CHUNK_BYTES, ROWS_DB, FileHash
 from havok.rows import RESIDUE, ROW_BYTES_MAX, seal
-from loader import duck, render, twin
+from loader import blocks, duck, render, twin
 from loader.schema import Schema
 from loader.twin import Twin
 
@@ -50,15 +51,23 @@ class Written(msgspec.Struct, frozen=True):
 
 
 def write(
-    connection: duck.Session, candidate: Twin, schema: Schema, path: Path, done: Callable[[int], None]
+    connection: duck.Session,
+    candidate: Twin,
+    schema: Schema,
+    made: blocks.Plan | None,
+    path: Path,
+    done: Callable[[int], None],
 ) -> Written:
-    """Rows, then each index. Raises LoadError (a row too large, the disk full). `done`: rows so far."""
+    """Rows, then each index, each with its blocks, if any are `made`. `done`: rows so far.
+
+    Raises LoadError (a row too large, the disk full).
+    """
     hashed = twin.may_hash(connection, candidate, schema.key)
     batches = _batches(connection, twin.rows_query(candidate, schema.key))
     if any("JSON" in kind for _, kind in schema.pairs):
         batches = _all_json(batches)
     try:
-        environment = _open_new(path, 1 + len(schema.indexes))
+        environment = _open_new(path, _databases(schema))
     except lmdb.Error as error:
         raise _unwritten(path, error) from None
     try:
@@ -69,7 +78,10 @@ def write(
             _put_any if hashed else _put_ordered,
             done,
         )
-        for index in schema.indexes if not written.collisions else ():
+        if written.collisions:
+            return written
+        _fill_blocks(environment, connection, twin.ordered(candidate, schema.key), None, made)
+        for index in schema.indexes:
             hashed = twin.may_hash(connection, candidate, index.columns + schema.key)
             _fill(
                 environment,
@@ -78,6 +90,9 @@ def write(
                 _put_any if hashed else _put_ordered,
                 lambda _: None,
             )
+            _fill_blocks(environment, connection, twin.ordered(candidate, schema.key, index), index.name, made)
+        if made is not None:
+            _fill(environment, WORDS_DB, [blocks.words(made)], _put_blocks, lambda _: None)
         return written
     except duckdb.Error as error:
         if _ROW_TOO_LARGE in str(error):
@@ -87,6 +102,18 @@ def write(
         raise _unwritten(path, error) from None
     finally:
         environment.close()
+
+
+def _databases(schema: Schema) -> int:
+    """How many sub-databases there may be: rows and indexes, blocks of each, words."""
+    return 2 * (1 + len(schema.indexes)) + 1
+
+
+def _fill_blocks(
+    environment: lmdb.Environment, connection: duck.Session, query: str, index: str | None, made: blocks.Plan | None
+) -> None:
+    if made is not None and index in made.blocks.orders:
+        _fill(environment, Blocks.database(index), blocks.entries(connection, query, made), _put_blocks, lambda _: None)
 
 
 def _unwritten(path: Path, error: lmdb.Error) -> LoadError:
@@ -137,7 +164,7 @@ def _all_json(batches: Iterator[Batch]) -> Iterator[Batch]:
 def _fill(
     environment: lmdb.Environment,
     database: bytes,
-    batches: Iterator[Batch],
+    batches: Iterable[Batch],
     put: Callable[[lmdb.Cursor, Batch], int],
     done: Callable[[int], None],
 ) -> Written:
@@ -154,7 +181,7 @@ def _fill(
             rows += len(batch)
             if collisions:
                 break
-            if len(samples) < SAMPLES_MAX:
+            if batch and len(samples) < SAMPLES_MAX:
                 samples.append(bytes(cursor.key()))
             stat = transaction.stat(handle)
             pages = stat["leaf_pages"] + stat["overflow_pages"]
@@ -175,6 +202,12 @@ def _put_ordered(cursor: lmdb.Cursor, batch: Batch) -> int:
     """Short keys in order, `havok.rows.seal` written out because a call per row costs a tenth of a load."""
     sealed = [(key, body + _pack_crc(crc32(body, crc32(key)))) for key, body in batch]
     consumed, added = cursor.putmulti(sealed, append=True)
+    return consumed - added
+
+
+def _put_blocks(cursor: lmdb.Cursor, batch: Batch) -> int:
+    """They bring their checksums with them."""
+    consumed, added = cursor.putmulti(batch, append=True)
     return consumed - added
 
 
@@ -204,13 +237,18 @@ def open_readonly(path: Path, databases: int) -> lmdb.Environment:
         raise DamagedVersion(f"{path.name} does not open: {str(error).rpartition(': ')[2]}") from None
 
 
-def check(path: Path, schema: Schema, written: Written) -> None:
+def check(path: Path, schema: Schema, made: blocks.Plan | None, written: Written) -> None:
     """Opens the finished file as a reader would: counts of every sub-database, checksums of the sample.
 
     Raises DamagedVersion. Cheap; `loader.verify` reads every row.
     """
-    environment = open_readonly(path, 1 + len(schema.indexes))
+    environment = open_readonly(path, _databases(schema))
     try:
+        for index in made.blocks.orders if made is not None else ():
+            with environment.begin(db=environment.open_db(Blocks.database(index), create=False), buffers=True) as read:
+                found = sum(Block(bytes(key), value).count for key, value in read.cursor())
+                if found != written.rows:
+                    raise DamagedVersion(f"the blocks hold {found} rows instead of {written.rows}")
         for database in (ROWS_DB, *(index.database for index in schema.indexes)):
             handle = environment.open_db(database, create=False)
             with environment.begin(db=handle) as transaction:

@@ -18,7 +18,7 @@ import msgspec
 from duckdb.sqltypes import DuckDBPyType
 
 from havok.errors import LoadError
-from havok.keys import KeyColumn, KeyKind
+from havok.keys import KeyColumn, KeyKind, kind_of
 from havok.manifest import Column, Index
 from havok.settings import DatasetSettings
 from loader import duck
@@ -53,22 +53,6 @@ _PLAIN = {
     "timestamp_ms": "TIMESTAMP",
     "timestamp_ns": "TIMESTAMP",
     "null": "INTEGER",
-}
-
-_KINDS: dict[str, KeyKind] = {
-    "VARCHAR": "string",
-    "TINYINT": "int",
-    "SMALLINT": "int",
-    "INTEGER": "int",
-    "BIGINT": "int",
-    "UTINYINT": "int",
-    "USMALLINT": "int",
-    "UINTEGER": "int",
-    "UBIGINT": "uint",
-    "BOOLEAN": "bool",
-    "DATE": "date",
-    "TIMESTAMP": "timestamp",
-    "TIMESTAMP WITH TIME ZONE": "timestamp",
 }
 
 
@@ -158,10 +142,9 @@ def fields(kind: DuckDBPyType) -> list[tuple[str, DuckDBPyType]]:
 
 def key_kind(column: str, type_text: str) -> KeyKind:
     """The key encoding of a canonical type. Raises LoadError for one without an order-preserving form."""
-    if type_text in _KINDS:
-        return _KINDS[type_text]
-    if type_text.startswith("DECIMAL(") and type_text.endswith(",0)"):
-        return "wide"
+    kind = kind_of(type_text)
+    if kind is not None:
+        return kind
     cast = "VARCHAR" if type_text in ("BLOB", "JSON") else "BIGINT, DECIMAL(38,0) or VARCHAR"
     raise LoadError(
         f"column {column} has type {type_text} and cannot be part of a key or an index; "

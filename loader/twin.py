@@ -68,10 +68,24 @@ def rows_query(twin: Twin, key: tuple[KeyColumn, ...]) -> str:
 
 def index_query(twin: Twin, key: tuple[KeyColumn, ...], index: Index) -> str:
     """(index encoding, key encoding) of each row, both BLOB, in index order."""
+    entry = _entry(key, index)
+    return f"SELECT {entry} AS {ENCODING}, {_key(key)} AS {BODY} FROM {twin.table} ORDER BY {_order(key, index)}"
+
+
+def ordered(twin: Twin, key: tuple[KeyColumn, ...], index: Index | None = None) -> str:
+    """The encoding of each entry and all columns, in the order of the key or of an index."""
+    if index is None:
+        return f"SELECT {_key(key)} AS {ENCODING}, * FROM {twin.table}"
+    return f"SELECT {_entry(key, index)} AS {ENCODING}, * FROM {twin.table} ORDER BY {_order(key, index)}"
+
+
+def _entry(key: tuple[KeyColumn, ...], index: Index) -> str:
+    return f"{render.nullable_bytes(_pairs(index.columns))} || {_key(key)}"
+
+
+def _order(key: tuple[KeyColumn, ...], index: Index) -> str:
     order = [f"{_finite(column)} ASC NULLS LAST" for column in index.columns]
-    order += [duck.name(column.name) for column in key]
-    entry = f"{render.nullable_bytes(_pairs(index.columns))} || {_key(key)}"
-    return f"SELECT {entry} AS {ENCODING}, {_key(key)} AS {BODY} FROM {twin.table} ORDER BY {', '.join(order)}"
+    return ", ".join([*order, *(duck.name(column.name) for column in key)])
 
 
 def may_hash(connection: duck.Session, twin: Twin, columns: tuple[KeyColumn, ...]) -> bool:

@@ -7,19 +7,21 @@ anew. The twin, another program's format, is the oracle. Findings are sentences;
 means good.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 
 import duckdb
 import lmdb
 
 from havok import layout
+from havok.blocks import WORDS_DB, Blocks
 from havok.errors import DamagedVersion, LoadError
 from havok.keys import bounded
 from havok.manifest import ROWS_DB, ROWS_FILE, TWIN_FILE, Manifest, verify_file
 from havok.rows import unseal
 from havok.settings import LoaderSettings
-from loader import catalogue, duck, locks, rowfile, twin, workspace
+from loader import blocks, catalogue, duck, locks, rowfile, twin, workspace
 from loader.schema import Schema
 
 _BATCH_ROWS = 1024
@@ -62,7 +64,7 @@ def verify(
 
 
 def _walk(directory: Path, manifest: Manifest, settings: LoaderSettings, rows: Callable[[int, int], None]) -> list[str]:
-    environment = rowfile.open_readonly(directory / ROWS_FILE, 1 + len(manifest.indexes))
+    environment = rowfile.open_readonly(directory / ROWS_FILE, manifest.databases)
     try:
         findings = list(_entries(environment, manifest))
         with (
@@ -116,6 +118,31 @@ def _against_twin(
     for index in schema.indexes:
         query = twin.index_query(oracle, schema.key, index)
         findings += _lookup(connection, environment, index.database, query, lambda _: None)
+    if manifest.blocks is not None:
+        findings += _blocks(connection, environment, manifest, oracle, schema)
+    return findings
+
+
+def _blocks(
+    connection: duck.Session, environment: lmdb.Environment, manifest: Manifest, oracle: twin.Twin, schema: Schema
+) -> list[str]:
+    """Blocks and words, compared with those that are made anew."""
+    made = blocks.plan(connection, oracle, schema)
+    if made is None or made.blocks != manifest.blocks:
+        return ["the manifest says otherwise how columns are packed than the twin's values do"]
+    indexes = {index.name: index for index in schema.indexes}
+    wanted: list[tuple[bytes, Iterable[blocks.Entries]]] = [(WORDS_DB, [blocks.words(made)])]
+    for order in made.blocks.orders:
+        query = twin.ordered(oracle, schema.key, None if order is None else indexes[order])
+        wanted.append((Blocks.database(order), blocks.entries(connection, query, made)))
+    findings = []
+    for database, batches in wanted:
+        with environment.begin(db=environment.open_db(database, create=False)) as transaction:
+            stored = iter(transaction.cursor())
+            anew = (entry for batch in batches for entry in batch)
+            different = sum(entry != other for entry, other in zip_longest(anew, stored))
+        if different:
+            findings.append(f"{database.decode()}: {different} entries different from the twin")
     return findings
 
 

@@ -17,6 +17,7 @@ from havok.manifest import (
     MANIFEST_FILE,
     ROWS_DB,
     ROWS_FILE,
+    TWIN_FILE,
     Column,
     Manifest,
     encode_manifest,
@@ -37,8 +38,12 @@ def build(
     *,
     key: KeyColumn | None = None,
     columns: Sequence[Column] | None = None,
+    twin: bytes | None = None,
 ) -> str:
-    """Places a version whose rows are `{key: {column: value}}`; its id. Greater numbers are newer."""
+    """Places a version whose rows are `{key: {column: value}}`; its id. Greater numbers are newer.
+
+    `twin`: what stands for one where none is read, only verified.
+    """
     key = key or KeyColumn("id", "string")
     version = version_id(FIRST + datetime.timedelta(seconds=number), f"{number:08x}")
     path = version_dir(data_dir, dataset, version)
@@ -53,6 +58,10 @@ def build(
         with environment.begin(write=True, db=database) as transaction:
             for name, value in sealed:
                 transaction.put(name, value, append=True)
+    files = [file]
+    if twin is not None:
+        files.append(path / TWIN_FILE)
+        files[-1].write_bytes(twin)
     names = dict.fromkeys(name for row in rows.values() for name in row)
     manifest = Manifest(
         dataset=dataset,
@@ -61,7 +70,7 @@ def build(
         columns=tuple(columns or (Column(key.name, KIND_TYPES[key.kind]), *(Column(n, "VARCHAR") for n in names))),
         key=(key,),
         rows=len(rows),
-        files={ROWS_FILE: hash_file(file)},
+        files={file.name: hash_file(file) for file in files},
         source="by hand",
     )
     (path / MANIFEST_FILE).write_bytes(encode_manifest(manifest))

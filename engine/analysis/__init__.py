@@ -1,4 +1,4 @@
 """Analytical queries: what DuckDB may run over the cold twins, and running it.
 
-Nouns: analytical, reading, twins. Only an executor imports `twins`.
+Nouns: analytical, reading, verification, twins. Only an executor imports `twins`.
 """

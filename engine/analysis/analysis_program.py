@@ -38,9 +38,15 @@ class Body(Protocol):
 
 class Runner(Protocol):
     def run(
-        self, analytical: Analytical, versions: Mapping[str, str], values: Mapping[str, Any], media: str, meta: bool
+        self,
+        service: str,
+        analytical: Analytical,
+        versions: Mapping[str, str],
+        values: Mapping[str, Any],
+        media: str,
+        meta: bool,
     ) -> Body:
-        """Raises a HavokError when it cannot be begun."""
+        """`versions`: verified ones. Raises a HavokError when it cannot be begun."""
 
 
 class CompiledAnalysis:
@@ -76,7 +82,8 @@ class AnalysisProgram:
             detail = "an analytical service has no cursors; give its SQL parameters for LIMIT and OFFSET"
             raise BadParam("cursor", "unknown", detail)
         named = {param.name: value for param, value in zip(access.params, values, strict=True)}
-        body = self._runner.run(access.analytical, self._leases.versions, named, call.media, call.meta)
+        versions = self._leases.versions
+        body = self._runner.run(self.plan.service, access.analytical, versions, named, call.media, call.meta)
         self._leases.begin()
         return _Leased(body, call.media, self._leases.end)
 

@@ -2,7 +2,8 @@
 
 Rule: only an executor imports this. A session reads files under the datasets directory and
 nothing else, spills nowhere, fetches no extension, and its settings are locked. What a text
-may do is asked again here (`engine.analysis.reading`), whoever made it. One query at a time; its rows
+may do is asked again here (`engine.analysis.reading`), whoever made it; that the twins are
+whole is not: whoever asks had them verified (`engine.analysis.verification`). One query at a time; its rows
 stream, so that memory is bounded by what the query itself holds.
 """
 
@@ -21,15 +22,24 @@ from engine.analysis import reading
 from engine.analysis.analytical import Analytical, schema_id
 from engine.sqltype import TIMESTAMPTZ, family
 from havok import layout
-from havok.errors import DamagedVersion, HavokError, Internal, Overloaded, QueryFailed, QueryTimeout, StoreDown
-from havok.manifest import TWIN_FILE, read_manifest, verify_file
+from havok.errors import (
+    DamagedVersion,
+    HavokError,
+    Internal,
+    OutOfMemory,
+    Overloaded,
+    QueryFailed,
+    QueryTimeout,
+    StoreDown,
+)
+from havok.manifest import TWIN_FILE, read_manifest
 
 log = logging.getLogger(__name__)
 
 CHUNK_ROWS = 1000  # a few hundred µs of Python between two looks at the clock
 BUFFER_MB = 1  # finished rows that wait to be fetched
 CHECKED_MAX = 256  # texts known to be harmless: as many as a compartment has services, and more
-VERIFIED_MAX = 1024  # versions; then they are read again
+SCHEMAS_MAX = 1024  # versions; then they are read again
 
 Row = tuple[Any, ...]
 
@@ -37,8 +47,10 @@ Row = tuple[Any, ...]
 class Twins:
     def __init__(self, data_dir: Path, memory_mb: int, threads: int) -> None:
         self._data_dir = data_dir.resolve()
+        self._memory_mb = memory_mb
+        self.broken = False  # a fault of DuckDB's own: from then on it refuses everything
         self._bound: dict[str, str] = {}
-        self._verified: dict[tuple[str, str], str] = {}  # (dataset, version) → its columns' id
+        self._schemas: dict[tuple[str, str], str] = {}  # (dataset, version) → its columns' id
         self._checked: OrderedDict[str, None] = OrderedDict()
         self._session = duckdb.connect(
             ":memory:",
@@ -67,7 +79,7 @@ class Twins:
     def run(
         self, analytical: Analytical, versions: Mapping[str, str], values: Mapping[str, Any]
     ) -> Iterator[list[Row]]:
-        """Chunks of at most CHUNK_ROWS rows. `versions`: of every dataset it reads; `values`: by parameter.
+        """Chunks of at most CHUNK_ROWS rows. `versions`: of every dataset it reads, verified; `values`: by parameter.
 
         A value is one of Python's, or the text that SQL casts to its type. Raises a HavokError, before or between
         chunks: QueryFailed for what values make of the query, QueryTimeout once interrupted.
@@ -81,7 +93,8 @@ class Twins:
             while chunk := answer.fetchmany(CHUNK_ROWS):
                 yield chunk if convert is None else [convert(row) for row in chunk]
         except (duckdb.Error, MemoryError) as error:
-            raise explain(error) from None
+            self.broken = isinstance(error, duckdb.FatalException | duckdb.InternalException)
+            raise explain(error, self._memory_mb) from None
 
     def interrupt(self) -> None:
         """From any thread: what runs ends with QueryTimeout. Nothing happens when nothing runs."""
@@ -118,21 +131,18 @@ class Twins:
         self._bound[dataset] = version
 
     def _schema(self, dataset: str, version: str) -> str:
-        """Of a version whose twin is what its manifest says, read whole for that: DuckDB answers from damaged pages."""
-        known = self._verified.get((dataset, version))
+        known = self._schemas.get((dataset, version))
         if known is not None:
             return known
-        directory = layout.version_dir(self._data_dir, dataset, version)
         try:
-            manifest = read_manifest(directory)
-            verify_file(directory / TWIN_FILE, manifest.files[TWIN_FILE])
-        except (DamagedVersion, OSError, KeyError) as error:
+            manifest = read_manifest(layout.version_dir(self._data_dir, dataset, version))
+        except (DamagedVersion, OSError) as error:
             log.error("the twin of %s %s cannot be used: %s", dataset, version, error)
             raise StoreDown("the data of this version cannot be read now", retry_after_s=1) from None
-        if len(self._verified) >= VERIFIED_MAX:
-            self._verified.clear()
-        self._verified[dataset, version] = schema_id(manifest.columns)
-        return self._verified[dataset, version]
+        if len(self._schemas) >= SCHEMAS_MAX:
+            self._schemas.clear()
+        self._schemas[dataset, version] = schema_id(manifest.columns)
+        return self._schemas[dataset, version]
 
 
 def _converter(kinds: list[str]) -> Callable[[Row], Row] | None:
@@ -165,12 +175,12 @@ def _in_utc(moment: Any) -> Any:
     return moment.replace(tzinfo=datetime.UTC) if isinstance(moment, datetime.datetime) else f"{moment}+00"
 
 
-def explain(error: duckdb.Error | MemoryError) -> HavokError:
-    """DuckDB's error as one for the caller: no path, no jargon, no line of SQL."""
+def explain(error: duckdb.Error | MemoryError, memory_mb: int) -> HavokError:
+    """DuckDB's error, met under that limit, as one for the caller: no path, no jargon, no line of SQL."""
     if isinstance(error, duckdb.InterruptException):
         return QueryTimeout("the query took longer than the service allows; ask for less")
     if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
-        return QueryFailed("the query needs more memory than the service allows; ask for less")
+        return out_of_memory(memory_mb)
     if isinstance(error, duckdb.IOException | duckdb.PermissionException) or TWIN_FILE in str(error):
         return StoreDown("the data of this version cannot be read now", retry_after_s=1)
     report = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
@@ -182,6 +192,11 @@ def explain(error: duckdb.Error | MemoryError) -> HavokError:
     if isinstance(error, duckdb.FatalException):
         return Overloaded("the query engine must be started again", retry_after_s=1)
     return Internal("the query engine failed")
+
+
+def out_of_memory(memory_mb: int) -> OutOfMemory:
+    limit = f"the {memory_mb} MB it may have (executors.memory_mb)"
+    return OutOfMemory(f"the query needs more memory than {limit}; ask for less, or have the limit raised")
 
 
 def _text(literal: str) -> str:

@@ -15,6 +15,7 @@ from engine.param_values import number
 from engine.params import parse_query
 from engine.program import Program
 from havok.errors import BadParam, BadRequest
+from havok.settings import RESERVED_PARAMS
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_value = msgspec.json.Decoder(float_hook=number).decode
@@ -39,7 +40,7 @@ class Call:
         self.texts = texts
 
 
-RESERVED = ("cursor", "meta")
+RESERVED = RESERVED_PARAMS
 _META: dict[Any, bool] = {None: False, "0": False, "false": False, "1": True, "true": True, 0: False, 1: True}
 
 

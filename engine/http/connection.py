@@ -21,8 +21,8 @@ from engine.histogram import LINEAR
 from engine.http.answering import Answering
 from engine.http.body import Body, ChunkedBody, LengthBody
 from engine.http.head import Head
-from engine.http.peer import BODY, BODY_RECV_BYTES, HEAD, IDLE, PAUSED, PENDING_BYTES_MAX, Peer
-from engine.http.reactor import NOTHING
+from engine.http.peer import AWAITING, BODY, BODY_RECV_BYTES, HEAD, IDLE, PAUSED, PENDING_BYTES_MAX, Peer
+from engine.http.reactor import HANGUP, NOTHING
 from engine.http.responses import CONTINUE, LENGTHS, LENGTHS_MAX, WRAP_BYTES
 from engine.http.route import Elsewhere
 from havok.errors import HavokError
@@ -237,14 +237,22 @@ class Connection(Peer):
         return False
 
     def _pause(self, answering: Answering) -> None:
-        """Others first: it goes on when the peer took what was sent and there is more."""
-        if self.flush():
+        """Others first: it goes on when the peer took what was sent and there is more.
+
+        While the answer is made elsewhere, where it holds a place, a caller who ends its side is taken for gone: to
+        know whether it still reads there is no way but to write, and few send FIN and read on. Answers made here are
+        soon done, and such a caller gets them.
+        """
+        if not self.flush():
+            return
+        if answering.waiting:
+            self.wait(AWAITING, self.close, HANGUP)
+        else:
             self.wait(PAUSED, self.close, NOTHING)  # an error or hang-up is reported all the same
-            if not answering.waiting:
-                self.server.soon(self.advance)
+            self.server.soon(self.advance)
 
     def _wake(self) -> None:
-        if self.phase == PAUSED:
+        if self.phase == AWAITING:
             self.advance()
 
     def _refuse(self, error: HavokError) -> None:

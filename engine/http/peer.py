@@ -18,10 +18,11 @@ BODY_RECV_BYTES = 64 * 1024
 PENDING_BYTES_MAX = 256 * 1024  # unsent answers; then serving stops until the peer reads
 PROGRESS_BYTES = 64 * 1024  # a slow reader that takes as much gets a new deadline
 
-IDLE, HEAD, BODY, BLOCKED, PAUSED, LINGER = range(6)
+IDLE, HEAD, BODY, BLOCKED, PAUSED, AWAITING, LINGER = range(7)
 # Seconds in each phase. 60 s idle is nginx's order of magnitude; an honest head or answer
-# gets through in 5 s even with three retransmissions; PAUSED ends by itself, with the longest of queries.
-PHASE_S_MAX = (60, 5, 10, 5, 3600, 2)
+# gets through in 5 s even with three retransmissions; PAUSED (others first) and AWAITING (an
+# answer is made elsewhere) end by themselves, with the longest of queries.
+PHASE_S_MAX = (60, 5, 10, 5, 3600, 3600, 2)
 
 _read = os.read
 _write = os.write

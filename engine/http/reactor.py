@@ -17,6 +17,7 @@ BUSY_EVENTS = 4  # from so many at once on, another look costs less than a turn 
 TICK_NS_MAX = 1_000_000  # then timers and the bus get their turn
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
+HANGUP = select.EPOLLRDHUP  # the peer ended its side, or more; what it sent before stays unread
 NOTHING = 0  # errors and hang-ups are reported all the same
 
 

@@ -62,6 +62,13 @@ def double_remainder(left: float, right: float) -> float:
     return math.fmod(left, right)
 
 
+def wide_remainder(left: float, right: float) -> float:
+    """`%` of two DECIMALs that no DECIMAL holds both of: of DOUBLEs, but for the zero."""
+    if not right:
+        raise QueryFailed("division by zero")
+    return double_remainder(left, right)
+
+
 def decimal_remainder(left: Decimal, right: Decimal) -> Decimal:
     if not right:
         raise QueryFailed("division by zero")

@@ -10,14 +10,18 @@ import re
 import struct
 from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any, NoReturn
+from typing import Any
 
 from engine.queries.arithmetic import EXACT, fit_decimal, fit_integer, out_of_range
 from engine.sqltype import family, width_and_scale
 from havok.errors import QueryFailed
 
 _SINGLE = struct.Struct("f")
-_INTEGER_TEXT = re.compile(r"\s*([+-]?[0-9]{1,39})\s*")
+# No digits and spaces but ASCII's; Python alone takes more.
+_INTEGER_TEXT = re.compile(r"\s*([+-]?[0-9]{1,39})\s*", re.ASCII)
+_DOUBLE_TEXT = re.compile(
+    r"\s*([+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf(?:inity)?|nan))\s*", re.ASCII | re.IGNORECASE
+)
 
 
 def round_decimal(value: Decimal, scale: int) -> Decimal:
@@ -54,14 +58,10 @@ def text_to_integer(value: str, kind: str) -> int:
 
 
 def text_to_double(value: str) -> float:
-    try:
-        return float(value) if "_" not in value else _no_double(value)
-    except ValueError:
-        return _no_double(value)
-
-
-def _no_double(value: str) -> NoReturn:
-    raise QueryFailed(f"{value[:40]!r} is no DOUBLE")
+    found = _DOUBLE_TEXT.fullmatch(value)
+    if found is None:
+        raise QueryFailed(f"{value[:40]!r} is no DOUBLE")
+    return float(found[1])
 
 
 def moment_text(value: datetime.datetime) -> str:

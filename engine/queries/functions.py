@@ -12,10 +12,14 @@ from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
 from functools import lru_cache
 from typing import Any
 
-from engine.queries.arithmetic import EXACT, out_of_range
-from engine.queries.casts import round_decimal, unsigned
+from engine.queries.arithmetic import EXACT, out_of_range, wide_remainder
+from engine.queries.casts import round_decimal, single, unsigned
 
 _PATTERNS_MAX = 256  # compiled LIKE patterns that came as parameters
+# What trim() takes away: spaces of every width, no tabs and lines.
+_SPACES = " \xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
+_POWER_MAX = 308  # of ten, of a double
+_EXACT_POWER_MAX = 22  # of ten, that is a double exactly: 5²² < 2⁵³
 
 
 @lru_cache(_PATTERNS_MAX)
@@ -26,8 +30,8 @@ def like_matcher(pattern: str, *, fold: bool = False) -> Callable[[str], bool]:
     caller's, never makes it go back.
     """
     if fold:
-        matches = like_matcher(pattern.lower())
-        return lambda text: matches(text.lower())
+        matches = like_matcher(lower(pattern))
+        return lambda text: matches(lower(text))
     if "%" not in pattern:
         whole = _segment(pattern)
         return lambda text: len(text) == len(pattern) and whole(text, 0, len(text)) == 0
@@ -70,6 +74,23 @@ def ilike(text: str, pattern: str) -> bool:
     return like_matcher(pattern, fold=True)(text)
 
 
+def upper(text: str) -> str:
+    """Letter for letter, as Unicode's simple mapping has it: ß is ẞ, not SS."""
+    found = text.upper()
+    return found if len(found) == len(text) else "".join(map(_upper_letter, text))
+
+
+def _upper_letter(letter: str) -> str:
+    if letter == "ß":
+        return "ẞ"
+    return next((found for found in (letter.upper(), letter.title()) if len(found) == 1), letter)
+
+
+def lower(text: str) -> str:
+    """Letter for letter: İ is i, and Σ is σ at the end of a word too."""
+    return text.lower() if text.isascii() else text.replace("İ", "i").replace("Σ", "σ").lower()
+
+
 def substr(text: str, start: int, length: int | None = None) -> str:
     """From 1; a negative start counts from the end."""
     begin = start - 1 if start > 0 else len(text) + start if start < 0 else -1
@@ -95,19 +116,23 @@ def right(text: str, count: int) -> str:
 
 
 def round_double(value: float, digits: int = 0) -> float:
-    """Halves away from zero, of the scaled value, as DuckDB has it."""
-    if not math.isfinite(value):
+    """Halves of the scaled value away from zero; `digits` are not negative.
+
+    As DuckDB has it: what scaling rounds to a half is none when it is a little less, as 9999.15 is
+    less than it reads. That is looked at as far as a double holds the power of ten, and not beyond.
+    """
+    if not math.isfinite(value) or digits > _POWER_MAX:
         return value
-    if digits == 0:
-        whole = math.floor(abs(value))
-        return math.copysign(whole + (abs(value) - whole >= 0.5), value)
-    if digits < 0:
-        factor = 10.0**-digits
-        found = round_double(value / factor) * factor
-        return found if math.isfinite(found) else 0.0
     factor = 10.0**digits
-    found = round_double(value * factor) / factor
-    return found if math.isfinite(found) else value
+    scaled = abs(value) * factor
+    if not math.isfinite(scaled):
+        return value
+    whole = math.floor(scaled)
+    up = scaled - whole >= 0.5
+    if scaled - whole == 0.5 and 0 < digits <= _EXACT_POWER_MAX:
+        numerator, denominator = abs(value).as_integer_ratio()
+        up = 2 * numerator * 10**digits >= (2 * whole + 1) * denominator
+    return math.copysign((whole + up) / factor, value)
 
 
 def _round_decimal(value: Decimal, digits: int) -> Decimal:
@@ -220,9 +245,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs_decimal": Decimal.copy_abs,
     "sign": sign,
     "round_double": round_double,
-    "round_decimal": lambda value, digits: (
-        value if -value.as_tuple().exponent <= digits else round_decimal(value, digits)
-    ),
+    "round_single": lambda value, digits: single(round_double(value, digits)),
+    "round_decimal": _round_decimal,
     "round_decimal_whole": lambda value: round_decimal(value, 0),
     "floor_double": _whole_double(math.floor),
     "ceil_double": _whole_double(math.ceil),
@@ -230,17 +254,18 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "ceil_decimal": _whole(ROUND_CEILING),
     "trunc_double": _whole_double(math.trunc),
     "trunc_decimal": _whole(ROUND_DOWN),
+    "wide_remainder": wide_remainder,
     "sqrt": square_root,
     "power": power,
     "exp": exponential,
     "ln": _logarithm(math.log),
     "log10": _logarithm(math.log10),
     "length": len,
-    "upper": str.upper,
-    "lower": str.lower,
-    "trim": lambda text, letters=" ": text.strip(letters),
-    "ltrim": lambda text, letters=" ": text.lstrip(letters),
-    "rtrim": lambda text, letters=" ": text.rstrip(letters),
+    "upper": upper,
+    "lower": lower,
+    "trim": lambda text, letters=_SPACES: text.strip(letters),
+    "ltrim": lambda text, letters=_SPACES: text.lstrip(letters),
+    "rtrim": lambda text, letters=_SPACES: text.rstrip(letters),
     "replace": lambda text, old, new: text.replace(old, new) if old else text,
     "substr": substr,
     "left": left,

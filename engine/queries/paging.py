@@ -115,20 +115,6 @@ def beyond(order: Order, after: Position, *, reverse: bool = False) -> Callable[
     return past
 
 
-def behind_key(order: Order, after: bytes, *, reverse: bool = False) -> Callable[[Any], bool]:
-    """Whether an entry, of (key, value), comes after the one with a key; `order` is of parts of the key."""
-    bounds = [(key, key((after,)), descends) for key, descends in order]
-
-    def past(entry: Any) -> bool:
-        for key, bound, descends in bounds:
-            value = key(entry)
-            if value != bound:
-                return bool(value < bound) if descends else bool(value > bound)
-        return bool(entry[0] < after) if reverse else bool(entry[0] > after)
-
-    return past
-
-
 def cut(ranges: Sequence[Range], after: Position, *, reverse: bool = False) -> list[Range]:
     """What is left of ranges behind the key of a row."""
     key: bytes = after[0]

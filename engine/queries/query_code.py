@@ -9,7 +9,6 @@ say which column they are.
     in scan order   rows are answered as they are read
     sorted          rows are kept, cut to what can be answered when they are too many, and
                     only those that are answered are read whole
-    sorted by key   the same of entries as they are stored, which are only decoded when answered
     grouped         rows are added to their groups, which are answered at the end
 """
 
@@ -28,7 +27,6 @@ from engine.queries.column_code import (
     unpacked,
 )
 from engine.queries.expression import Aggregated, Argument, Column, Expression, Grouped
-from engine.queries.key_order import key_parts, key_text
 from engine.queries.query import Lookup, Order, Query, describe
 from engine.queries.scalar import Emitter, may_be_nan
 from engine.queries.seek_code import seek_lines
@@ -40,12 +38,11 @@ class Source:
 
     def __init__(self, query: Query, service: str, params: Sequence[str]) -> None:
         self.query = query
-        self._service = service
+        self.service = service
         self._params = params
         self._emitter = Emitter(self._name)
         self._is_sorting = bool(query.order) and not query.is_in_scan_order
         self._is_late = self._is_sorting and query.has_pages and not query.is_grouped
-        self._key_parts = key_parts(query) if self._is_late else None
         answered = () if query.is_grouped else tuple(item.value for item in query.outputs)
         needed = _needed(query, ordered=self._is_sorting and not query.is_grouped)
         self._typed = fields_of(needed, answered)
@@ -60,6 +57,10 @@ class Source:
     def fields(self, source: int) -> list[tuple[Column, bool]]:
         """The columns that are read of every row → whether as a value, else as the bytes that are stored."""
         return of_source(self._first if source == 0 else self._typed, source)
+
+    def late_of(self, source: int) -> list[tuple[Column, bool]]:
+        """Those that an answer is made of."""
+        return of_source(self._late, source)
 
     def late_fields(self) -> list[tuple[Column, bool]]:
         """The columns of the first source that are read only of the rows that are answered."""
@@ -87,22 +88,16 @@ class Source:
         body = self._grouped if query.is_grouped else self._sorted if self._is_sorting else self._in_scan_order
         seek = seek_lines(query.seek, self._emitter.value, pages=pages, ordered=ordered)
         head = [*self._limits(), *seek]
-        head += [f"find_{number} = lookup_{number}()" for number, _ in enumerate(query.lookups, 1)]
         arguments = ", ".join([*names, "after=None"])
         lines = [*self._comment(), f"def select({arguments}):", *indented(1, [*head, *body()])]
-        if self._key_parts is not None:
-            head[-1] = head[-1].replace("scan.ranges(", "scan.entries(")
-            by_key = self._by_key(f"select({', '.join([*names, 'after'])})")
-            lines[-1:] = [lines[-1], "", "", "select_by_row = select"]
-            lines += ["", "", f"def select({arguments}):", *indented(1, [*head, *by_key])]
         return "\n".join(lines) + "\n"
 
     def _comment(self) -> list[str]:
         query = self.query
         sql = [f"#     {line}" for line in textwrap.dedent(query.sql).strip().splitlines()]
-        lines = [f"# Service {ascii(self._service)[1:-1]}.", *sql, f"# Access path: {describe(query)}."]
+        lines = [f"# Service {ascii(self.service)[1:-1]}.", *sql, f"# Access path: {describe(query)}."]
         if self._is_sorting:
-            keys = [f"    (lambda row: {_sort_key(item, n)}, {item.descending})," for n, item in _numbered(query.order)]
+            keys = [f"    ({_sort_key(item, n)}, {item.descending})," for n, item in _numbered(query.order)]
             lines += ["ORDER = (  # (key of a kept row, whether it descends)", *keys, ")"]
         return [*lines, "", ""]
 
@@ -124,17 +119,21 @@ class Source:
 
     def _row(self, kept: Sequence[str], *, keys: bool = False) -> list[str]:
         """The loop over a chunk's rows; `kept` is what is done with those that the filter lets through."""
-        loop = "for key, body in zip(chunk.keys, chunk.bodies):" if keys else "for body in chunk.bodies:"
-        lines = []
-        if self.fields(0) and not keys:
-            loop, lines = "for row in map(decode_0, chunk.bodies):", unpacked(self.fields(0), "row")
-        elif self.fields(0):
-            lines = ["row = decode_0(body)", *unpacked(self.fields(0), "row")]
+        loop, lines = self._loop(keys=keys)
         for number, lookup in enumerate(self.query.lookups, 1):
             lines += self._joined(number, lookup)
         if self.query.where is not None:
             lines += [f"if not {self._emitter.truth(self.query.where)}:", "    continue"]
         return [loop, *indented(1, [*lines, *kept])]
+
+    def _loop(self, *, keys: bool) -> tuple[str, list[str]]:
+        """The head of the loop, and the lines that give columns their names."""
+        if self.fields(0) and not keys:
+            return "for row in map(decode_0, chunk.bodies):", unpacked(self.fields(0), "row")
+        loop = "for key, body in zip(chunk.keys, chunk.bodies):" if keys else "for body in chunk.bodies:"
+        if not self.fields(0):
+            return loop, []
+        return loop, ["row = decode_0(body)", *unpacked(self.fields(0), "row")]
 
     def _joined(self, number: int, lookup: Lookup) -> list[str]:
         key = ", ".join(self._emitter.value(value) for value in lookup.key)
@@ -166,25 +165,35 @@ class Source:
     # -- sorted ----------------------------------------------------------------------
 
     def _sorted(self) -> list[str]:
-        values = ", ".join(self._emitter.value(item.value) for item in self.query.order)
-        if not self._is_late:
-            rows = self._row([f"kept.append(({self._answer()}, {values}))"])
-            lines = [*rows, *self._held(), "yield ()"]
-            end = ["for part in parts(kept):", "    yield [row[0] for row in part]"]
-            return ["kept = []", "held = 0", "for chunk in found:", *indented(1, lines), *self._in_order(), *end]
-        item = ["item = (" + tuple_of(self._rows()) + f", {values}, key)"]
+        values = [self._emitter.value(item.value) for item in self.query.order]
+        if self._is_late:
+            return self._sorted_late(values)
+        rows = self._row([f"kept.append(({self._answer()}, {', '.join(values)}))"])
+        lines = [*rows, *self._held(), "yield ()"]
+        end = ["for part in parts(kept):", "    yield [row[0] for row in part]"]
+        return [*self._none_held(), "for chunk in found:", *indented(1, lines), *self._in_order(), *end]
+
+    def _sorted_late(self, values: Sequence[str]) -> list[str]:
+        item = ["item = (" + tuple_of(self._rows()) + f", {', '.join(values)}, key)"]
         rows = self._row([*item, "if past is None or past(item):", "    kept.append(item)"], keys=True)
-        reverse = ", reverse=True" if self.query.seek.reverse else ""
         fewer = [
             *self._in_order(),
             "yield from shortened(kept, enough)",
             "held = sum([len(row[0][0]) for row in kept])",
         ]
         cut = ["if len(kept) > most:", *indented(1, fewer)]
-        lines = [f"enough = {self._enough} + 1", "most = 4 * enough + 1024"]
-        lines += [f"past = None if after is None else beyond(ORDER, after{reverse})", "kept = []", "held = 0"]
+        lines = [*self._wanted(), *self._none_held()]
         lines += ["for chunk in found:", *indented(1, [*rows, *self._held(), *cut, "yield ()"])]
         return [*lines, *self._in_order(), *self._page()]
+
+    def _wanted(self) -> list[str]:
+        """How many rows are wanted, and behind which."""
+        reverse = ", reverse=True" if self.query.seek.reverse else ""
+        lines = [f"enough = {self._enough} + 1", "most = 4 * enough + 1024"]
+        return [*lines, f"past = None if after is None else beyond(ORDER, after{reverse})"]
+
+    def _none_held(self) -> list[str]:
+        return ["kept = []", "held = 0"]
 
     def _held(self) -> list[str]:
         joined = " + len(chunk.bodies) * JOINED_BYTES" if self.query.lookups else ""
@@ -201,7 +210,7 @@ class Source:
         """Answers are made of the rows that are known to be wanted."""
         lines = ["answers.append(" + self._answer() + ")"]
         for number, _ in reversed(list(enumerate(self.query.lookups, 1))):
-            joined = {column for column, _ in of_source(self._late, number)}
+            joined = {column for column, _ in self.late_of(number)}
             lines = [*unpacked([pair for pair in self.fields(number) if pair[0] in joined], f"row_{number}"), *lines]
         if self.late_fields():
             lines = ["row = decode_late(body)", *unpacked(self.late_fields(), "row"), *lines]
@@ -216,53 +225,6 @@ class Source:
             "    yield answers",
             "yield from shortened(kept, 0)",
             "return position",
-        ]
-
-    # -- sorted by key ---------------------------------------------------------------
-
-    def _by_key(self, otherwise: str) -> list[str]:
-        """`otherwise`: the call that answers where keys do not hold their values."""
-        assert self._key_parts is not None, "asked for only then"
-        parts = zip(self._key_parts, self.query.order, strict=True)
-        keys = [f"    (lambda entry: {key_text(part, 'entry')}, {item.descending})," for part, item in parts]
-        reverse = ", reverse=True" if self.query.seek.reverse else ""
-        offset = "offset" if self.query.offset is not None else ""
-        values = "".join(f"{self._emitter.value(item.value)}, " for item in self.query.order)
-        answered = ["row = decode_late(value[:-CRC_BYTES])", *unpacked(self.late_fields(), "row")]
-        return [
-            "order = (  # (key of an entry, whether it descends)",
-            *keys,
-            ")",
-            f"enough = {self._enough} + 1",
-            "most = 4 * enough + 1024",
-            f"past = None if after is None else behind_key(order, after[-1]{reverse})",
-            "kept = []",
-            "held = 0",
-            "for chunk in found:",
-            "    if chunk.hashed:",
-            f"        return (yield from {otherwise.replace('select(', 'select_by_row(')})",
-            "    kept += chunk.entries if past is None else filter(past, chunk.entries)",
-            "    held += chunk.size",
-            "    if held > HELD_BYTES_MAX:",
-            "        raise too_wide()",
-            "    if len(kept) > most:",
-            "        yield from in_order(kept, order)",
-            "        del kept[enough:]",
-            "        held = sum([len(value) for _, value in kept])",
-            "    yield ()",
-            "yield from in_order(kept, order)",
-            f"page = kept[{offset}:{self._enough}]",
-            f"more = len(kept) > {self._enough}",
-            "for part in parts(page):",
-            "    kept = []",
-            "    for key, value in part:",
-            *indented(2, [*(answered if self.late_fields() else []), f"kept.append({self._answer()})"]),
-            "    yield kept",
-            "if not more or not page:",
-            "    return None",
-            "row = decode_0(value[:-CRC_BYTES])",
-            *unpacked(self.fields(0), "row"),
-            f"return ({values}key)",
         ]
 
     # -- grouped ---------------------------------------------------------------------
@@ -317,8 +279,10 @@ def _sort_key(item: Order, number: int) -> str:
     value = f"row[{number}]"
     if may_be_nan(item.value):
         value = f"({value} != {value}, {value} if {value} == {value} else 0)"
+    elif not item.value.nullable:
+        return f"itemgetter({number})"
     if not item.value.nullable:
-        return value
+        return f"lambda row: {value}"
     last = item.nulls_first == item.descending
     test = "is None" if last else "is not None"
-    return f"(row[{number}] {test}, {value})"
+    return f"lambda row: (row[{number}] {test}, {value})"

@@ -6,7 +6,8 @@ leases; the program that uses it does.
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -14,71 +15,106 @@ import msgspec
 from engine.column import OutputColumn
 from engine.forms.answer import NULL, Answer
 from engine.plan import PlanError
-from engine.queries import arithmetic, group_code, paging
+from engine.queries import arithmetic, block_scan, group_code, paging
 from engine.queries.access import MEMBERS_MAX
+from engine.queries.block_code import BlockSource, has_blocks
+from engine.queries.block_scan import BlockScan
 from engine.queries.column_code import column_name
 from engine.queries.expression import Column
 from engine.queries.query import Query
 from engine.queries.query_code import Source
-from engine.queries.scan import CHUNK_BYTES, CHUNK_ROWS, Found, Scan, key_range
+from engine.queries.scan import CHUNK_BYTES, CHUNK_ROWS, FIRST_ROWS, Scan, find_in, key_range
 from engine.snapshot import Snapshot
 from engine.sqltype import VALUES, family
+from havok.blocks import BLOCK_ROWS
 from havok.errors import QueryFailed
 from havok.keys import ELEMENT
-from havok.rows import CRC_BYTES
+
+KEPT_BYTES = 512  # about what a row takes that waits to be sorted
 
 # Yields lists of answered rows; returns where the next page begins, or None.
 Select = Callable[..., Iterator[Sequence[Any]]]
 
 
 class CompiledQuery:
-    """What depends on the query alone."""
+    """What depends on the query alone. Code is made for rows and for blocks, each when it is first bound."""
 
     def __init__(self, query: Query, service: str, params: Sequence[str]) -> None:
-        """Raises PlanError when the generated code does not compile."""
         self.query = query
-        self.source = Source(query, service, params)
-        try:
-            self.code = compile(self.source.text, f"<query {service!a}>", "exec")
-        except SyntaxError as error:
-            raise PlanError(f"service {service}: generated code does not compile: {error}") from None
-        self._records = [
-            _Record(f"Row{number}", self.source.fields(number)) for number in range(1 + len(query.lookups))
-        ]
-        self._late = _Record("Late", self.source.late_fields())
+        self.answer = Answer([OutputColumn(item.name, item.value.type) for item in query.outputs])
+        self._named = service, params
         slots = [(f"s{number}", Any) for number in range(group_code.slots(query.aggregates))]
         self._state = msgspec.defstruct("State", slots, gc=False)  # else a collection walks all groups there are
-        self.answer = Answer([OutputColumn(item.name, item.value.type) for item in query.outputs])
+
+    @cached_property
+    def by_row(self) -> "_Code":
+        """Raises PlanError when the generated code does not compile."""
+        return _Code(Source(self.query, *self._named))
+
+    @cached_property
+    def by_block(self) -> "_Code":
+        """The same."""
+        return _Code(BlockSource(self.query, *self._named))
 
     def bind(self, snapshots: Mapping[str, Snapshot], rows_max: int) -> Select:
-        """→ the generator function; its arguments are the parameters, and `after`, a position to go on from."""
-        seek, lookups = self.query.seek, self.query.lookups
+        """→ the generator function; its arguments are the parameters, and `after`, a position to go on from.
+
+        Raises PlanError, DamagedVersion.
+        """
+        snapshot, lookups = snapshots[self.query.seek.dataset], self.query.lookups
         joined = sum(snapshots[lookup.dataset].row_bytes for lookup in lookups)
-        # A look-up takes as long as a row, and what is joined is answered as well.
-        chunk_rows = max(1, min(CHUNK_ROWS // (1 + len(lookups)), CHUNK_BYTES // (joined + 1)))
+        code = self.by_block if has_blocks(self.query, snapshot.manifest) else self.by_row
         namespace: dict[str, Any] = {
-            **self.source.constants,
-            "scan": Scan(snapshots[seek.dataset], seek.index, rows_max, chunk_rows),
-            "decode_0": self._records[0].decode,
-            "decode_late": self._late.decode,
+            **code.source.constants,
+            "scan": code.scan(snapshot, rows_max, joined),
+            "decode_0": code.records[0].decode,
+            "decode_late": code.late.decode,
+            "late_rows": partial(block_scan.late_rows, snapshot),
             "Answer": self.answer.row,
             "JOINED_BYTES": joined,
+            "KEPT_BYTES": KEPT_BYTES + joined,
             "State": self._state,
             **_RUNTIME,
         }
         for number, lookup in enumerate(lookups, 1):
             scan = Scan(snapshots[lookup.dataset], None, rows_max)
             kinds = [column.kind for column in lookup.kinds]
-            namespace[f"lookup_{number}"] = Found(scan, kinds, self._records[number].decode).begin
-            namespace[f"nothing_{number}"] = self._nothing(number)
-        exec(self.code, namespace)
+            namespace[f"find_{number}"] = find_in(scan, kinds, code.records[number].decode)
+            namespace[f"nothing_{number}"] = code.nothing(number)
+        exec(code.compiled, namespace)
         select: Select = namespace["select"]
         return select
 
-    def _nothing(self, number: int) -> Any:
+
+class _Code:
+    """One of the two ways: its text, compiled, and the records of the rows it decodes."""
+
+    def __init__(self, source: Source) -> None:
+        """Raises PlanError."""
+        self.source = source
+        try:
+            self.compiled = compile(source.text, f"<query {source.service!a}>", "exec")
+        except SyntaxError as error:
+            raise PlanError(f"service {source.service}: generated code does not compile: {error}") from None
+        self.records = [
+            _Record(f"Row{number}", source.fields(number)) for number in range(1 + len(source.query.lookups))
+        ]
+        self.late = _Record("Late", source.late_fields())
+
+    def scan(self, snapshot: Snapshot, rows_max: int, joined: int) -> Scan | BlockScan:
+        """A look-up takes as long as a row, and what is joined is answered as well."""
+        query, shares = self.source.query, 1 + len(self.source.query.lookups)
+        rows_of_joined = CHUNK_BYTES // (joined + 1)
+        if isinstance(self.source, BlockSource):
+            chunk_rows = max(1, min(BLOCK_ROWS // shares, rows_of_joined))
+            first_rows = FIRST_ROWS if query.is_in_scan_order else chunk_rows
+            return BlockScan(snapshot, query.seek.index, rows_max, self.source.columns, (first_rows, chunk_rows))
+        return Scan(snapshot, query.seek.index, rows_max, max(1, min(CHUNK_ROWS // shares, rows_of_joined)))
+
+    def nothing(self, number: int) -> Any:
         """The row of an outer lookup that found none."""
         values = [None if is_typed else NULL for _, is_typed in self.source.fields(number)]
-        return self._records[number].make(*values)
+        return self.records[number].make(*values)
 
 
 class _Record:
@@ -129,6 +165,8 @@ def _one_nan(value: float) -> float:
 
 
 _RUNTIME: dict[str, Any] = {  # what generated code calls by name
+    "itemgetter": itemgetter,
+    "key_of": block_scan.key_of,
     "key_range": key_range,
     "count": _count,
     "opaque": _opaque,
@@ -143,10 +181,8 @@ _RUNTIME: dict[str, Any] = {  # what generated code calls by name
     "emptied": paging.emptied,
     "in_order": paging.in_order,
     "beyond": paging.beyond,
-    "behind_key": paging.behind_key,
     "cut": paging.cut,
     "behind": paging.behind,
-    "CRC_BYTES": CRC_BYTES,
     "HELD_BYTES_MAX": paging.HELD_BYTES_MAX,
     "too_wide": paging.too_wide,
     "too_many_members": partial(paging.too_many_members, MEMBERS_MAX),

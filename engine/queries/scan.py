@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice, pairwise
 from operator import itemgetter
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from isal.isal_zlib import crc32
 
@@ -21,16 +21,15 @@ from havok.rows import CRC_BYTES, RESIDUE, unseal
 CHUNK_ROWS = 256  # about a third of a millisecond
 CHUNK_BYTES = 256 * 1024  # as long: what a chunk is aimed at where rows are wide
 FIRST_ROWS = 33  # of the first chunk: most answers are short, and a page of 32 shows if there is more
-SEEN_MAX = 4096  # rows looked up by a request that it need not look up again; freed at once, in two milliseconds
-SEEN_BYTES_MAX = 4 << 20  # of them, by the mean of their dataset's
+SEEN_MAX = 4096  # joined rows that a service need not look up again
+SEEN_BYTES_MAX = 1 << 20  # of them, by the mean of their dataset's: a worker has many services
 SEEK_BYTES_MAX = 478  # of a prefix: what of a hashed key is in order, see havok.keys
 
 Range = tuple[bytes, bytes | None]
 Bound = tuple[bytes, bool]  # encoding, inclusive
 Entered = list[tuple[bytes, bytes]]  # keys and values as they are stored
 Entries = Iterator[tuple[bytes, bytes]]
-Made = TypeVar("Made")
-_KEY, _VALUE = itemgetter(0), itemgetter(1)
+_KEY = itemgetter(0)
 
 
 class Chunk:
@@ -42,20 +41,6 @@ class Chunk:
         self.keys = keys
         self.bodies = bodies
         self.more = more
-
-
-class Sealed:
-    """Entries in order, checked but as they are stored; `hashed`: some keys do not hold their values.
-
-    `size`: bytes of the values.
-    """
-
-    __slots__ = ("entries", "hashed", "size")
-
-    def __init__(self, entries: Entered) -> None:
-        self.entries = entries
-        self.hashed = _has_hashed(entries)
-        self.size = sum(map(len, map(_VALUE, entries)))
 
 
 class Scan:
@@ -96,21 +81,6 @@ class Scan:
 
         Raises QueryFailed when they must be `ordered` and are not.
         """
-        return self._read(ranges, reverse, self._opened, ordered=ordered)
-
-    def entries(self, ranges: Sequence[Range], *, reverse: bool = False) -> Iterator[Sealed]:
-        """The same as they are stored."""
-        return self._read(ranges, reverse, self._sealed)
-
-    def _read(
-        self,
-        ranges: Sequence[Range],
-        reverse: bool,
-        made: Callable[[Entered, bool], tuple[Made, int]],
-        *,
-        ordered: bool = False,
-    ) -> Iterator[Made]:
-        """`made(entries, more)` → (what is yielded, bytes of its rows)."""
         left, size, last = self._rows_max, self._first_rows, b""
         for number, (start, stop) in enumerate(ranges, 1):
             entries = self._backward(stop) if reverse else self._forward(start)
@@ -128,20 +98,11 @@ class Scan:
                 if ordered and chunk:
                     _check_order([last, *map(_KEY, chunk)])
                     last = chunk[-1][0]
-                found, read = made(chunk, more or number < len(ranges))
-                yield found
+                bodies = self._bodies(chunk)
+                read = sum(map(len, bodies))
+                yield Chunk(map(_KEY, chunk), bodies, more=more or number < len(ranges))
                 mean = read // inside if inside else 0  # fewer where rows are wide
                 size = max(1, min(2 * size, self._chunk_rows, CHUNK_BYTES // (mean + 1)))
-
-    def _opened(self, chunk: Entered, more: bool) -> tuple[Chunk, int]:
-        bodies = self._bodies(chunk)
-        return Chunk(map(_KEY, chunk), bodies, more=more), sum(map(len, bodies))
-
-    def _sealed(self, chunk: Entered, more: bool) -> tuple[Sealed, int]:
-        if len([1 for key, value in chunk if crc32(value, crc32(key)) == RESIDUE]) != len(chunk):
-            raise self._damaged()
-        found = Sealed(chunk)
-        return found, found.size
 
     def _forward(self, start: bytes) -> Entries:
         cursor = self._cursor()
@@ -199,7 +160,11 @@ class Scan:
         return StoreDown("a stored row is damaged and was not served")
 
     def _too_many(self) -> TooManyRows:
-        return TooManyRows(f"the answer takes more than {self._rows_max} rows; ask for less at a time")
+        return too_many(self._rows_max)
+
+
+def too_many(rows_max: int) -> TooManyRows:
+    return TooManyRows(f"the answer takes more than {rows_max} rows; ask for less at a time")
 
 
 def _has_hashed(chunk: Entered) -> bool:
@@ -251,47 +216,40 @@ def key_range(
     return (start if start is not None else b"\xff" * (SEEK_BYTES_MAX + 1), stop)
 
 
-class Found:
-    """Rows of a joined dataset."""
+def find_in(scan: Scan, kinds: Sequence[KeyKind], decode: Callable[[bytes], Any]) -> Callable[..., Any]:
+    """→ a function: the values of a key → its row of a joined dataset, decoded.
 
-    def __init__(self, scan: Scan, kinds: Sequence[KeyKind], decode: Callable[[bytes], Any]) -> None:
-        self._scan = scan
-        self._encode = [ELEMENT[kind] for kind in kinds]
-        self._decode = decode
-        self._seen_max = max(1, min(SEEN_MAX, SEEN_BYTES_MAX // (scan.row_bytes + 1)))
+    It gives None where there is none or a value is NULL. The last thousands are remembered as
+    long as the version is served.
+    """
+    encode, row, seen = [ELEMENT[kind] for kind in kinds], scan.row, dict[Any, Any]()
+    most = max(1, min(SEEN_MAX, SEEN_BYTES_MAX // (scan.row_bytes + 1)))
+    if len(encode) == 1:  # most keys are of one column: no tuple is made of it
+        (encode_one,) = encode
 
-    def begin(self) -> Callable[..., Any]:
-        """→ the row of a key's values, decoded; None where there is none or a value is NULL.
-
-        The last thousands are remembered.
-        """
-        encode, decode, row, most = self._encode, self._decode, self._scan.row, self._seen_max
-        seen: dict[Any, Any] = {}
-        if len(encode) == 1:  # most keys are of one column: no tuple is made of it
-            (encode_one,) = encode
-
-            def find_one(value: Any) -> Any:
-                if value in seen:
-                    return seen[value]
-                _make_room(seen, most)
-                body = None if value is None else row(encode_one(value))
-                found = seen[value] = None if body is None else decode(body)
-                return found
-
-            return find_one
-
-        def find(*values: Any) -> Any:
-            if values in seen:
-                return seen[values]
-            _make_room(seen, most)
-            body = None if None in values else row(b"".join([f(v) for f, v in zip(encode, values, strict=True)]))
-            found = seen[values] = None if body is None else decode(body)
+        def find_one(value: Any) -> Any:
+            if value in seen:
+                return seen[value]
+            body = None if value is None else row(encode_one(value))
+            found = None if body is None else decode(body)
+            _remember(seen, value, found, most)
             return found
 
-        return find
+        return find_one
+
+    def find(*values: Any) -> Any:
+        if values in seen:
+            return seen[values]
+        body = None if None in values else row(b"".join([f(v) for f, v in zip(encode, values, strict=True)]))
+        found = None if body is None else decode(body)
+        _remember(seen, values, found, most)
+        return found
+
+    return find
 
 
-def _make_room(seen: dict[Any, Any], most: int) -> None:
+def _remember(seen: dict[Any, Any], key: Any, found: Any, most: int) -> None:
     if len(seen) >= most:
         for first in list(islice(seen, most // 16 + 1)):
             del seen[first]
+    seen[key] = found

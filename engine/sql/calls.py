@@ -87,11 +87,13 @@ def _text(function: str, *more: str, gives: str = _TEXT) -> tuple[Form, ...]:
 
 
 _TO_WHOLE = {
-    name: (Form(f"{name}_decimal", ("decimal",), _whole_decimal), Form(f"{name}_double", (_DOUBLE,), _DOUBLE))
+    name: (Form(f"{name}_decimal", ("decimal",), _whole_decimal), Form(f"{name}_double", ("float",), _same),
+           Form(f"{name}_double", (_DOUBLE,), _DOUBLE))
     for name in ("floor", "ceil", "trunc")
 }  # fmt: skip
 _ONE: dict[type[exp.Expression], tuple[Form, ...]] = {
-    exp.Abs: (Form("abs", ("int",), _same), Form("abs_decimal", ("decimal",), _same), Form("abs", (_DOUBLE,), _DOUBLE)),
+    exp.Abs: (Form("abs", ("int",), _same), Form("abs_decimal", ("decimal",), _same), Form("abs", ("float",), _same),
+              Form("abs", (_DOUBLE,), _DOUBLE)),
     exp.Sign: (Form("sign", ("int",), "TINYINT"), Form("sign", ("decimal",), "TINYINT"),
                Form("sign", (_DOUBLE,), "TINYINT")),
     exp.Floor: _TO_WHOLE["floor"],
@@ -176,12 +178,13 @@ def _round(node: exp.Expression) -> Signature | None:
     digits = node.args.get("decimals")
     if digits is None:
         forms = (Form("identity", ("int",), rounded), Form("round_decimal_whole", ("decimal",), _whole_decimal),
-                 Form("round_double", (_DOUBLE,), _DOUBLE))  # fmt: skip
+                 Form("round_double", ("float",), _same), Form("round_double", (_DOUBLE,), _DOUBLE))  # fmt: skip
         return Signature((node.this,), forms)
     if isinstance(digits, exp.Literal) and str(digits.this).isdigit():
         count = int(str(digits.this))
         return Signature((node.this, digits), (Form("identity", ("int", "int"), rounded),
                                                Form("round_decimal", ("decimal", "int"), _rounded(count)),
+                                               Form("round_single", ("float", "int"), _same),
                                                Form("round_double", (_DOUBLE, "int"), _DOUBLE)))  # fmt: skip
     return None
 

@@ -4,6 +4,7 @@ Rule: strict where DuckDB is lenient. What DuckDB would convert silently between
 numbers is refused with the CAST to write, so that no answer depends on how a text reads.
 """
 
+import re
 from abc import ABC, abstractmethod
 
 from sqlglot import exp
@@ -15,6 +16,8 @@ from engine.sql.scope import Scope
 from engine.sql.statement import Statement
 from engine.sqltype import INTEGERS, common, family, is_number, width_and_scale
 from havok.keys import parse_date, parse_timestamp
+
+_OFFSET = re.compile(r"[+-][0-9:]+$")  # of a time
 
 
 class Casting(ABC):
@@ -87,6 +90,8 @@ class Casting(ABC):
         except ValueError:
             example = "2013-01-31" if kind == "DATE" else "2013-01-31 05:00:00"
             raise self.refuse(node, f"{text[:40]!r} is no {kind}; write it as '{example}'") from None
+        if kind == "TIMESTAMP" and _OFFSET.search(text.strip(), len("2013-01-31")):
+            raise self.refuse(node, "a TIMESTAMP has no zone, and DuckDB drops this one; write the time without it")
         return Constant(text.strip(), kind)
 
     def cast(self, node: exp.Expression, found: Expression, target: str) -> Expression:

@@ -11,7 +11,6 @@ from sqlglot import exp
 
 from engine.plan import PlanError
 from engine.queries import access
-from engine.queries.advice import cheaper_index, setting
 from engine.queries.expression import (
     Aggregated,
     Case,
@@ -27,6 +26,7 @@ from engine.queries.expression import (
 )
 from engine.queries.expression import Call as FunctionCall
 from engine.queries.query import Lookup, Order, Output, Query, Seek
+from engine.sql.hindrance import no_way
 from engine.sql.resolver import Resolver
 from engine.sql.scope import Scope, find_sources
 from engine.sql.statement import Statement
@@ -296,20 +296,8 @@ class _Select:
             offset=self._count("offset"),
         )
         if not found:
-            raise PlanError(_no_way(query, manifest))
+            raise no_way(self._statement, query, self._scope.sources[0])
         return query
-
-
-def _no_way(query: Query, manifest: Manifest) -> str:
-    key = ", ".join(column.name for column in manifest.key)
-    advice = cheaper_index(query)
-    way = f"begin with {manifest.key[0].name} = :{manifest.key[0].name} AND …"
-    if advice is not None:
-        way = f"an index would help: {setting(advice, manifest)}, then: havok load {manifest.dataset}"
-    return (
-        f"every row of {manifest.dataset} would be read: WHERE fixes neither the beginning of its key ({key}) "
-        f"nor of an index; {way}. Or, to read whole columns in a process aside: analytical = true"
-    )
 
 
 def _all(parts: list[Expression]) -> Expression | None:

@@ -3,6 +3,7 @@
 Rule: one entry for every kind of node that the language has; all else is refused by name.
 """
 
+import math
 import re
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -22,7 +23,7 @@ from havok.keys import WIDE_MAX
 
 _INTEGER = re.compile(r"[0-9]+")
 _CALLED = re.compile(r"([A-Za-z_]\w*)\(")
-_FIXED = re.compile(r"([0-9]*)\.([0-9]+)")
+_FIXED = re.compile(r"(?=\.?[0-9])([0-9]*)\.([0-9]*)")
 TRUE, FALSE = Constant(True, "BOOLEAN"), Constant(False, "BOOLEAN")
 
 
@@ -63,20 +64,23 @@ class Resolver(Aggregates):
                 raise self.refuse(node, without_quotes(name, text))
             return Constant(text, "VARCHAR")
         if _INTEGER.fullmatch(text):
-            value = int(text)
-            if value > WIDE_MAX:
+            whole = int(text)
+            if whole > WIDE_MAX:
                 raise self.refuse(node, f"{text[:40]} has more than 128 bits")
             return Constant(
-                value, next(kind for kind in ("INTEGER", "BIGINT", "HUGEINT") if value <= INTEGERS[kind][1])
+                whole, next(kind for kind in ("INTEGER", "BIGINT", "HUGEINT") if whole <= INTEGERS[kind][1])
             )
         if found := _FIXED.fullmatch(text):
             width, scale = len(found[1] + found[2]), len(found[2])
             if width <= WIDTH_MAX:
-                return Constant(text if found[1] else f"0{text}", decimal(width, scale))
+                return Constant(f"{found[1] or 0}.{found[2]}".rstrip("."), decimal(width, scale))
         try:
-            return Constant(float(text), "DOUBLE")
+            value = float(text)
         except ValueError:
             raise self.refuse(node, f"{text[:40]} is no number") from None
+        if math.isinf(value):
+            raise self.refuse(node, f"{text[:40]} is more than a DOUBLE holds")
+        return Constant(value, "DOUBLE")
 
     def _boolean_literal(self, node: exp.Boolean) -> Expression:
         return TRUE if node.this else FALSE

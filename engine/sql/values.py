@@ -19,6 +19,7 @@ from engine.sqltype import (
     sum_of_decimals,
     width_and_scale,
 )
+from havok.keys import INT_MIN
 
 ARITHMETIC: dict[type[exp.Expression], Operator] = {
     exp.Add: "add",
@@ -29,6 +30,8 @@ ARITHMETIC: dict[type[exp.Expression], Operator] = {
     exp.Mod: "mod",
 }
 _SIGNS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "intdiv": "//", "mod": "%"}
+# Constants whose type a minus changes.
+_NEGATED: dict[tuple[int | float, str], str] = {(-INT_MIN, "HUGEINT"): "BIGINT", (INT_MIN, "BIGINT"): "HUGEINT"}
 
 
 class Values(Conditions):
@@ -46,17 +49,21 @@ class Values(Conditions):
         if op == "div":
             left, right = self.cast(node, left, "DOUBLE"), self.cast(node, right, "DOUBLE")
             return Operation(op, (left, right), "DOUBLE", nullable)
-        if op in ("add", "sub", "mul") and "decimal" in (family(left.type), family(right.type)):
+        decimals = "decimal" in (family(left.type), family(right.type))
+        if decimals and op != "intdiv" and "NULL" in (left.type, right.type):
+            return Constant(None, "NULL")
+        if decimals and op in ("add", "sub", "mul"):
             return self._decimal_arithmetic(node, op, left, right, nullable)
         kind = self.common(node, left, right)
         if kind == "NULL":
-            kind = "INTEGER"
+            kind = "BIGINT"
         elif kind in INTEGERS and not is_small_literal(left) and not is_small_literal(right):
             kind = calculated(left.type if left.type != "NULL" else kind, right.type if right.type != "NULL" else kind)
-        if family(kind) == "decimal" and (op == "intdiv" or _too_wide(left.type, right.type)):
-            kind = "DOUBLE"
-        if op == "intdiv" and kind == "DOUBLE":
+        if op == "intdiv" and family(kind) in ("decimal", "double"):
             raise self.refuse(node, "// takes integers; for others write FLOOR(a / b)")
+        if family(kind) == "decimal" and _too_wide(left.type, right.type):
+            args = self.cast(node, left, "DOUBLE"), self.cast(node, right, "DOUBLE")
+            return Call("wide_remainder", args, "DOUBLE", nullable)
         return Operation(op, (self.cast(node, left, kind), self.cast(node, right, kind)), kind, nullable)
 
     def _operand(self, node: exp.Expression, other: exp.Expression) -> Expression:
@@ -79,8 +86,6 @@ class Values(Conditions):
     def _as_decimal(self, node: exp.Expression, part: Expression) -> Expression:
         if family(part.type) == "decimal":
             return part
-        if part.type == "NULL":
-            return Constant(None, decimal(1, 0))
         return self.cast(node, part, decimal(width_and_scale(part.type)[0], 0))
 
     def _date_arithmetic(self, op: Operator, left: Expression, right: Expression) -> Expression | None:
@@ -99,7 +104,7 @@ class Values(Conditions):
     def _negative(self, node: exp.Neg) -> Expression:
         found = self.expression(node.this)
         if isinstance(found, Constant) and isinstance(found.value, int | float) and not isinstance(found.value, bool):
-            return Constant(-found.value, found.type)
+            return Constant(-found.value, _NEGATED.get((found.value, found.type), found.type))
         if isinstance(found, Constant) and family(found.type) == "decimal":
             text = str(found.value)
             return Constant(text[1:] if text.startswith("-") else f"-{text}", found.type)

@@ -8,8 +8,9 @@ from typing import Any
 
 import psutil
 
-from compartments.executors import Executors, RemoteAnswer
+from compartments.executors import Executors
 from compartments.process import ExecutorSettings
+from compartments.remote_answer import RemoteAnswer
 from tests.compartments.loops import Driver, driver
 from tests.engine.twinning import Twinned
 
@@ -35,7 +36,7 @@ class Querying:
 
     def ask(self, sql: str, media: str = JSON, /, **values: Any) -> RemoteAnswer:
         async def run() -> RemoteAnswer:
-            return self.executors.run(self.data.compiled(sql), self.data.versions, values, media, False)
+            return self.executors.run("q", self.data.compiled(sql), self.data.versions, values, media, False)
 
         return self.drive.loop.run_until_complete(run())
 

@@ -97,7 +97,7 @@ def test_services_added_at_run_time_are_durable(node: Node) -> None:
     node.load(1)
     node.start()
     document = SERVICE.format(name="c", compartment="two") + SERVICE.format(name="d", compartment="one")
-    assert node.request(messages.AddServiceRequest(document)) == {"services": ["c", "d"]}
+    assert node.request(messages.AddServiceRequest(document)) == {"services": ["c", "d"], "waiting": {}}
     with node.client() as client:
         assert client.get("c").compartment == "two"
         assert client.get("d").compartment == "one"

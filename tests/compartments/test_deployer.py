@@ -6,7 +6,6 @@ import socket
 
 import msgspec
 
-from compartments.deployer import entries_of_interest, read_entries
 from compartments.deployment import Deployment, Refusal, Stage, deploy_key, stage_key, standby_key
 from compartments.planning import Planning
 from engine.http.route import Elsewhere, Route, Unready
@@ -264,30 +263,6 @@ def client_on(sock: socket.socket) -> Client:
     made.sock.settimeout(5)
     made._buffer = b""
     return made
-
-
-def test_entries_are_read_by_their_kind() -> None:
-    encode = msgspec.msgpack.encode
-    a = Deployment("a", "one", 1, versions=(("things", "1"),))
-    b = Deployment("b", "two", 1, versions=(("others", "1"),))
-    later = Deployment("a", "one", 1, versions=(("things", "2"),))
-    entries = entries_of_interest()
-    assert entries.follow(
-        {
-            "deploy/a": encode(a),
-            "deploy/b": encode(b),
-            "stage/things": encode(Stage("s", (later,))),
-            "standby/things": encode("0"),
-            "standby/others": encode("0"),
-            "peers/one": encode(["/x"]),
-            "unknown/thing": b"",
-        }
-    )
-    wanted = read_entries(entries)
-    assert wanted.deployments == {"a": a, "b": b}
-    assert wanted.versions("one") == {("things", "1"), ("things", "2"), ("things", "0")}
-    assert wanted.versions("two") == {("others", "1"), ("others", "0")}
-    assert wanted.versions("none") == set()
 
 
 def test_facts_that_are_none_of_a_deployers_cost_nothing(bench: Bench) -> None:

@@ -1,6 +1,7 @@
 """One executor over its pipes: what it says, what it takes of the machine, and how it ends."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -17,7 +18,8 @@ from compartments.executor import BESIDE_MB, NICE
 from compartments.process import ExecutorSettings
 from engine.analysis.analytical import Analytical
 from engine.column import OutputColumn
-from tests.compartments.deadline import until
+from engine.forms.media import CSV
+from tests.compartments.deadline import pause, until
 from tests.compartments.querying import HUGE, JSON, SLOW, make_data
 from tests.engine.twinning import Twinned
 
@@ -101,6 +103,31 @@ def test_a_cancelled_query_ends_and_the_next_one_runs(pipes: Pipes) -> None:
     assert pipes.rest() == (b'{"data":[{"n":20000}]}', frames.End(2))
 
 
+def test_waiting_for_the_worker_to_read_is_no_time_of_the_query(data: Twinned) -> None:
+    pipes = Pipes(data, timeout_s=0.5)
+    pipes.ask(1, "SELECT id, s FROM big ORDER BY id")  # 900 kB, a pipe takes 64
+    poll = select.poll()
+    poll.register(pipes.answers, select.POLLIN)
+    assert poll.poll(10_000)
+    pause(1.0)  # longer than the query may take
+    body, end = pipes.rest()
+    assert end == frames.End(1)
+    assert len(msgspec.json.decode(body)["data"]) == 20_000
+    pipes.ask(2, SLOW)
+    _, end = pipes.rest()
+    assert (end.code, "0.5 s" in end.detail) == ("query_timeout", True), "what it waited is not added to the next"
+    pipes.close()
+
+
+def test_a_cancelled_query_that_waits_to_be_read_ends(pipes: Pipes) -> None:
+    pipes.ask(1, HUGE)
+    assert isinstance(pipes.read(), frames.Piece)
+    pipes.send(frames.Cancel(1))
+    body, end = pipes.rest()
+    assert end.code == "query_timeout"
+    assert len(body) < 1 << 20
+
+
 def test_what_it_takes_of_the_machine(pipes: Pipes) -> None:
     process = psutil.Process(pipes.process.pid)
     assert process.rlimit(psutil.RLIMIT_DATA)[0] == (128 + BESIDE_MB) << 20
@@ -111,8 +138,22 @@ def test_what_duckdb_does_not_count_is_bounded_too(pipes: Pipes) -> None:
     """One string of 3 GB is no block of DuckDB's."""
     pipes.ask(1, "SELECT length(repeat('x', :n::BIGINT)) AS n FROM big LIMIT 1", n=3_000_000_000)
     _, end = pipes.rest()
-    assert end.code == "query_failed"
-    assert "memory" in end.detail
+    assert end.code == "out_of_memory"
+    assert "128 MB it may have (executors.memory_mb)" in end.detail
+
+
+@pytest.mark.parametrize("media", [JSON, CSV])
+def test_a_row_that_only_just_fits_is_rendered_or_refused(data: Twinned, media: str) -> None:
+    """Four million numbers in a list: fetched within the limit, written out beyond it."""
+    for count in (205, 220):
+        pipes = Pipes(data, memory_mb=512)
+        query = data.compiled("SELECT list(a.id * 1000 + b.id) AS l FROM big a, big b WHERE b.id < :n")
+        pipes.send(frames.Ask(1, query, data.versions, {"n": count}, media, False))
+        body, end = pipes.rest()
+        assert len(body) > 30_000_000 if end.code is None else end.code == "out_of_memory"
+        pipes.ask(2, "SELECT count(*) AS n FROM big")
+        assert pipes.rest() == (b'{"data":[{"n":20000}]}', frames.End(2))
+        pipes.close()
 
 
 @pytest.mark.parametrize("query", [None, SLOW, HUGE])
@@ -166,7 +207,7 @@ from engine.analysis.analytical import Analytical
 async def main():
     data_dir, query, versions = msgspec.json.decode(sys.argv[1], type=tuple[str, Analytical, dict[str, str]])
     executors = Executors(ExecutorSettings(data_dir=data_dir, processes_max=2, memory_mb=128))
-    answers = [executors.run(query, versions, {}, "application/json", False) for _ in range(2)]
+    answers = [executors.run("q", query, versions, {}, "application/json", False) for _ in range(2)]
     while len(executors.pids) < 2 or executors.queued:
         await asyncio.sleep(0.01)
     print(*executors.pids, flush=True)

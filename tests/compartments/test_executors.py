@@ -3,14 +3,15 @@
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from time import monotonic
 
 import msgspec
 import psutil
 import pytest
 
-from compartments.executors import UNREAD_BYTES_MAX
-from havok.errors import Draining, HavokError, Overloaded, QueryFailed, QueryTimeout, StoreDown
+from compartments.remote_answer import UNREAD_BYTES_MAX
+from havok.errors import Draining, HavokError, Overloaded, QueryFailed, QueryTimeout, SlowReader, StoreDown
 from tests.compartments.querying import HUGE, SLOW, Querying, make_data, querying
 from tests.engine.twinning import Twinned
 
@@ -100,16 +101,56 @@ def test_a_query_ends_with_its_time(data: Twinned) -> None:
         assert made.executors.pids == [pid]
 
 
-def test_a_caller_that_does_not_read_holds_it_no_longer(data: Twinned, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("compartments.executors.GRACE_S", 0.2)
+def test_a_slow_reader_loses_his_answer_and_nobody_else_anything(
+    data: Twinned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("compartments.executors.READER_S_MIN", 0.3)
     with querying(data, timeout_s=0.3, memory_mb=128) as made:
-        answer = made.ask(HUGE)
-        made.first(answer)
-        (pid,) = made.executors.pids
-        made.drive.until(lambda: made.executors.pids != [pid], what="it is killed")
-        with pytest.raises(QueryTimeout):
-            answer.step(0)
         assert made.body(made.ask(COUNT)) == COUNTED
+        (pid,) = made.executors.pids
+        for lost in range(1, 4):
+            answer = made.ask(HUGE)
+            behind = made.ask(COUNT)
+            assert made.body(behind) == COUNTED
+            with pytest.raises(SlowReader):
+                answer.step(0)
+            answer.close()
+            assert made.executors.tally.counts["slow_readers"] == lost
+        assert made.executors.pids == [pid], "it survives"
+        assert made.executors.tally.counts["crashes"] == 0
+
+
+def test_what_a_caller_takes_is_no_time_of_his_query(data: Twinned) -> None:
+    with querying(data, timeout_s=0.5, memory_mb=128) as made:
+        assert made.body(made.ask(COUNT)) == COUNTED
+        answer = made.ask("SELECT id, s FROM big ORDER BY id")  # 900 kB
+        made.first(answer)
+        made.drive.until(lambda: answer.waited_s > 1.0, what="he takes twice the time of the query")
+        assert len(msgspec.json.decode(made.body(answer))["data"]) == 20_000
+        assert made.executors.tally.counts["timeouts"] == 0
+
+
+def test_a_process_that_does_not_obey_is_replaced_at_once(data: Twinned, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed by us: that is no crash, and nobody waits for it, however often it is needed."""
+    monkeypatch.setattr("compartments.executor_place.GRACE_S", 0.2)
+    with querying(data, timeout_s=0.3, memory_mb=128) as made:
+        for turn in range(1, 4):
+            assert made.body(made.ask(COUNT)) == COUNTED
+            (pid,) = made.executors.pids
+            answer = made.ask(SLOW)
+            made.drive.until(lambda: made.executors.gauges[0].state == "busy", what="it runs")
+            os.kill(pid, signal.SIGSTOP)
+            with pytest.raises(QueryTimeout, match="timeout_s"):
+                made.body(answer)
+            assert made.executors._places[0].resting_s == 0
+            assert made.executors.tally.counts["timeouts"] == turn
+        given_up = made.ask(SLOW)
+        made.drive.until(lambda: made.executors.gauges[0].state == "busy", what="it runs")
+        os.kill(made.executors.pids[0], signal.SIGSTOP)
+        given_up.close()
+        assert made.body(made.ask(COUNT)) == COUNTED
+        assert made.executors.tally.counts["abandoned"] == 1
+        assert made.executors.tally.counts["crashes"] == 0
 
 
 def test_what_is_not_read_is_not_produced(one: Querying) -> None:
@@ -165,6 +206,40 @@ def test_a_process_that_always_dies_is_not_started_at_once(data: Twinned) -> Non
                 break
         assert "starting again" in failed[-1].detail
         assert failed[-1].retry_after_s == 1
+
+
+def test_an_engine_that_gave_up_is_replaced_before_the_next_query(
+    data: Twinned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a fault of its own DuckDB refuses everything. No query is known to cause one: the process is told to."""
+    (tmp_path / "sitecustomize.py").write_text(FAULTY)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    with querying(data, memory_mb=128) as made:
+        for _ in range(3):
+            assert made.body(made.ask(COUNT)) == COUNTED
+            (pid,) = made.executors.pids
+            failing, behind = made.ask("SELECT 'faulty' AS x FROM big LIMIT 1"), made.ask(COUNT)
+            with pytest.raises(Overloaded) as caught:
+                made.body(failing)
+            assert caught.value.retry_after_s == 1
+            assert made.body(behind) == COUNTED
+            assert made.executors.pids != [pid]
+        assert made.executors.tally.counts["crashes"] == 0
+
+
+FAULTY = """
+import duckdb
+from engine.analysis import twins
+
+whole = twins.Twins._check
+
+def check(self, analytical):
+    if "faulty" in analytical.text:
+        raise duckdb.FatalException("the database has been invalidated")
+    whole(self, analytical)
+
+twins.Twins._check = check
+"""
 
 
 def test_the_end_is_clean(data: Twinned) -> None:

@@ -82,10 +82,12 @@ def test_a_dataset_is_read_by() -> None:
 
 def test_faults_of_a_schema_are_told_before_it_goes_live() -> None:
     live = {"things": manifest()}
-    assert Planning().faults_on(SETTINGS, live, manifest()) == []
-    (fault,) = Planning().faults_on(SETTINGS, live, manifest("things", "w"))
-    assert "service field" in fault
-    assert Planning().faults_on(SETTINGS, {}, manifest("things", "w")) == [], "a first load breaks nothing"
+    assert Planning().refusals_on(SETTINGS, live, manifest()) == ({}, {})
+    broken, faulty = Planning().refusals_on(SETTINGS, live, manifest("things", "w"))
+    assert (list(broken), faulty) == (["field"], {})
+    assert "service field" in broken["field"]
+    broken, faulty = Planning().refusals_on(SETTINGS, {}, manifest("things", "w"))
+    assert (broken, list(faulty)) == ({}, ["field"]), "a first load breaks nothing, and is told of"
 
 
 def test_an_analytical_service_reads_what_duckdb_says_it_reads() -> None:

@@ -70,12 +70,15 @@ def test_an_index_that_helps_is_built_by_the_next_load(person: Person) -> None:
     person.loaded("places")
     _amended(person, BROKEN[BROKEN.index("[services.unkeyed]") : BROKEN.index("[services.unruly]")])
     person.amend('source = "things.csv"', 'source = "things.csv"\nindexes = { by_name_v = ["name", "v"] }')
+    lacks = "it reads by an index that the live version does not have yet; build it: havok load things\n"
     assert person.refused("check") == (
-        "error: havok.toml: services.unkeyed.sql: it reads by an index that the live version does not have yet; "
-        "build it: havok load things\n"
+        "warning: havok.toml: datasets.things.indexes.by_name_v: the live version does not have it yet; "
+        f"build it: havok load things\nerror: havok.toml: services.unkeyed.sql: {lacks}"
     )
+    assert person.refused("plan", "unkeyed") == f"error: service unkeyed: {lacks}"
     person.does("load", "things")
-    assert person.does("check").out == "3 services, 2 datasets: all good\n"
+    done = person.does("check")
+    assert (done.out, done.err) == ("3 services, 2 datasets: all good\n", "")
     assert "cheaper" not in person.does("plan", "unkeyed").out
 
 
@@ -92,3 +95,62 @@ def test_sql_that_cannot_be_read_needs_no_data_to_be_told(person: Person) -> Non
     assert "services.x.sql: line 1: the SQL cannot be read here\n    SELECT name FROM things WERE id" in person.refused(
         "check"
     )
+
+
+NAMED = """
+[services.named]
+kind = "sql"
+compartment = "one"
+sql = "SELECT id, v FROM things WHERE name = :name"
+"""
+INDEXED = 'source = "things.csv"\nindexes = { by_name = ["name"] }'
+
+
+def test_an_index_that_left_the_file_is_missed_before_the_next_load(person: Person) -> None:
+    person.amend('source = "things.csv"', INDEXED)
+    person.loaded("things")
+    person.loaded("places")
+    _amended(person, NAMED)
+    person.does("check")
+    person.amend(INDEXED, 'source = "things.csv"')
+    lost = (
+        "it reads by index by_name, and there would be none; "
+        'keep [datasets.things] indexes.by_name = ["name"], or change the service first\n'
+    )
+    assert person.refused("check") == (
+        f"error: havok.toml: services.named.sql: the next load of things would be refused: {lost}"
+    )
+    assert f"a live service does not compile on it: service named: {lost}" in person.refused("load", "things")
+    person.amend(NAMED, "")
+    assert person.does("check").err == ""
+
+
+def test_an_index_of_other_columns_than_the_live_one_is_a_warning(person: Person) -> None:
+    person.amend('source = "things.csv"', INDEXED)
+    person.loaded("things")
+    person.amend('by_name = ["name"]', 'by_name = ["name", "v"]')
+    told = "datasets.things.indexes.by_name: the live version has it over (name); build it: havok load things"
+    assert told in person.does("check").err
+
+
+def test_a_service_that_will_have_to_read_otherwise_is_a_warning(person: Person) -> None:
+    person.amend('source = "things.csv"', INDEXED)
+    person.loaded("things")
+    _amended(person, NAMED.replace("name = :name", "name = :name AND id > :after"))
+    assert person.does("check").err == ""
+    person.amend(INDEXED, 'source = "things.csv"')
+    told = (
+        "services.named.sql: it reads by index by_name until the next load of things, then by another way: range of "
+        'things by key, id bounded; or keep [datasets.things] indexes.by_name = ["name"]'
+    )
+    assert told in person.does("check").err
+
+
+def test_a_key_that_left_the_file_is_missed_before_the_next_load(person: Person) -> None:
+    person.loaded("things")
+    person.loaded("places")
+    _amended(person, NAMED.replace("name = :name", "id = :id"))
+    person.amend('key = ["id"]', 'key = ["v", "id"]')
+    told = person.refused("check")
+    assert "services.named.sql: the next load of things would be refused: every row of things would be read" in told
+    assert "datasets.things.key: the live version is served by (id) until the next load" in told

@@ -43,10 +43,29 @@ def test_a_schema_that_breaks_a_live_plan_is_refused(person: Person, running: bo
         assert f"service ranked: line 1: {reason}" in told
         assert "    SELECT name, v * 2 AS twice FROM things WHERE id = :id\n                 ^" in told
         assert "service counted: line 1: " in told
+        assert ("columns = {" in told) == (reason != "there is no column 'v'"), "advice only where it would help"
         assert [path.name for path in (person.data_dir / "datasets" / "things").iterdir() if path.is_dir()] == [version]
     if served is not None:
         assert get(person.port, "/v1/ranked?id=7").json == {"data": [{"name": "thing 7", "twice": 2}]}
         assert served.status()["datasets"]["things"]["versions"] == [version]
+
+
+@pytest.mark.parametrize("running", [False, True], ids=["stopped", "running"])
+def test_a_column_of_another_type_can_be_read_as_before(person: Person, running: bool) -> None:
+    person.config.write_text(person.config.read_text() + SERVICES)
+    person.amend('source = "things.csv"', 'source = "things.csv"\ncolumns = { name = "VARCHAR" }')
+    person.loaded("things")
+    person.loaded("places")
+    if running:
+        person.serve()
+    source = "SELECT id, name, v::VARCHAR AS v, 1 AS more FROM read_csv('things.csv')"
+    told = person.refused("load", "things", source).splitlines()
+    assert told[-1] == (
+        "v is VARCHAR now and was BIGINT; if its values allow it, read it as before: "
+        '[datasets.things] columns = { name = "VARCHAR", v = "BIGINT" }'
+    )
+    person.amend('name = "VARCHAR" }', 'name = "VARCHAR", v = "BIGINT" }')
+    assert "20 rows" in person.does("load", "things", source).out
 
 
 @pytest.mark.parametrize("running", [False, True], ids=["stopped", "running"])

@@ -3,6 +3,7 @@
 import pytest
 
 from compartments.stored import StoredServices
+from tests.compartments.deadline import until
 from tests.console.person import Person, Served, get
 
 SERVICE = """
@@ -11,6 +12,14 @@ kind = "kv"
 dataset = "things"
 compartment = "one"
 fields = ["{field}"]
+"""
+
+ANALYTICAL = """
+[services.howmany]
+kind = "sql"
+compartment = "one"
+sql = "SELECT count(*) AS n FROM things"
+analytical = true
 """
 
 
@@ -37,6 +46,22 @@ def test_status_as_tables(owner: Person, node: Served) -> None:
         assert part in shown
 
 
+def test_executors_are_shown_where_there_are_some(owner: Person, node: Served) -> None:
+    assert "EXECUTOR" not in owner.does("status").out
+    file = owner.directory / "more.toml"
+    file.write_text(ANALYTICAL)
+    owner.does("services", "add", file)
+    assert get(owner.port, "/v1/howmany").status == 200
+
+    def shown() -> str:
+        return next((line for line in owner.does("status").out.splitlines() if "1 answered" in line), "")
+
+    line = until(shown, what="the executor is reported")
+    (worker,) = node.status()["compartments"]["one"]["workers"]
+    assert line.split() == ["one", str(worker["pid"]), str(worker["executors"][0]["pid"]), "idle", "0", "1", "answered"]
+    owner.does("services", "remove", "howmany")
+
+
 def test_without_a_node_status_says_how_to_start_it(person: Person) -> None:
     assert person.refused("status") == "error: the node is not running; start it with: havok serve\n"
 
@@ -52,7 +77,7 @@ def test_datasets(owner: Person, node: Served) -> None:
 def test_services_come_and_go(owner: Person, node: Served) -> None:
     file = owner.directory / "more.toml"
     file.write_text(SERVICE.format(name="extra", field="v"))
-    assert owner.does("services", "add", file, "--json").json == {"services": ["extra"]}
+    assert owner.does("services", "add", file, "--json").json == {"services": ["extra"], "waiting": {}}
     assert get(owner.port, "/v1/extra?id=1").json == {"data": {"v": 1}}
     found = {item["service"]: item for item in owner.does("services", "--json").json["services"]}
     assert (found["extra"]["added"], found["extra"]["state"]) == (True, "live")

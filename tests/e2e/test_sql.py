@@ -206,7 +206,8 @@ REFUSED = {
     "an index that is not there": (
         "SELECT flight FROM flights WHERE dest = :dest AND dep_delay > 60 ORDER BY dep_delay DESC LIMIT 20",
         "every row of flights would be read: WHERE fixes neither the beginning of its key (origin, year, month, day, "
-        "carrier, flight, sched_dep_time) nor of an index; an index would help: [datasets.flights] indexes = { "
+        "carrier, flight, sched_dep_time) nor of an index (by_plane: tailnum, year, month, day); "
+        "an index would help: [datasets.flights] indexes = { "
         f'{BY_PLANE}, by_dest_dep_delay = ["dest", "dep_delay"] }}, then: havok load flights. '
         "Or, to read whole columns in a process aside: analytical = true",
     ),

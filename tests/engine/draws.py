@@ -16,6 +16,10 @@ class Draws:
     def __init__(self, source: random.Random) -> None:
         self.source = source
         self.below = source.randrange
+        self.told: list[str] = []  # what was made of them, for whoever reads of a failure
+
+    def tell(self, made: object) -> None:
+        self.told.append(str(made))
 
     def chance(self, percent: int) -> bool:
         return self.below(100) >= 100 - percent

@@ -10,7 +10,10 @@ _LITERALS = ("0", "1", "2", "-3", "7", "100", "1.5", "0.25", "2.0", "1e2", "-0.5
 _OF_NUMBER = (
     "abs({})", "sign({})", "floor({})", "ceil({})", "trunc({})", "round({})", "round({}, 1)", "-({})", "sqrt(abs({}))",
     "greatest({}, 1)", "least({}, i16)", "nullif({}, 1)", "CAST({} AS BIGINT)", "CAST({} AS INTEGER)",
-    "CAST({} AS DOUBLE)", "exp({} / 1e6)", "ln(abs({}) + 1)", "pow({}, 2)", "length(s) + {}",
+    "CAST({} AS DOUBLE)", "exp({} / 1e6)", "ln(abs({}) + 1)", "pow({}, 2)", "length(s) + {}", "round({}, 2)",
+    "round({} / 7, 3)", "round({} * 5e-1, 2)", "log10(abs({}) + 1)", "CAST({} AS SMALLINT)", "CAST({} AS HUGEINT)",
+    "greatest(d, {}, dec)", "if(b, {}, NULL)", "CASE i8 WHEN {} THEN 1 WHEN 1 THEN 2 END", "CAST(b AS INTEGER) + {}",
+    "length(CAST({} AS VARCHAR))",
 )  # fmt: skip
 _OF_DATE = (
     "year(dt)", "month(dt)", "dayofweek(dt)", "week(dt)", "quarter(ts)", "extract(hour FROM ts)",
@@ -22,8 +25,16 @@ _OF_TEXT = (
     "right({}, -1)", "replace({}, 'a', 'xy')", "concat({}, i32)", "coalesce({}, 'n')", "CAST(i32 AS VARCHAR) || {}",
     "CAST(dec AS VARCHAR) || {}", "CAST(dt AS VARCHAR) || {}", "CAST(ts AS VARCHAR) || {}", "CAST(b AS VARCHAR) || {}",
     "CAST(d AS VARCHAR) || {}", "dayname(dt) || {}", "if(b, {}, 'q')",
+    "monthname(ts) || {}", "substr({}, i8)", "substr({}, i8, 2)", "left({}, i8)", "right({}, i8)", "replace({}, s2, s)",
+    "replace({}, 'b', s2)", "trim({}, s2)", "greatest({}, s2)", "least({}, s, 'b')", "nullif({}, s2)",
+    "CAST(wide AS VARCHAR) || {}", "concat(u64, {}, NULL, b, i64 * 3)", "CASE WHEN b THEN {} WHEN b2 THEN s END",
 )  # fmt: skip
-_OF_DATES = (
+_CONDITIONS = (
+    "f > 1", "f = 0.5", "abs(f) < 2", "floor(f) = round(f)", "round(f, 1) = f",
+    "dt IN ('2013-01-01', DATE '2013-12-31')", "greatest(dt, ts) = ts", "nullif(dt, ts) IS NULL",
+    "CASE s WHEN s2 THEN b ELSE b2 END", "ts BETWEEN dt AND dt + 1", "date_trunc('hour', ts) = ts",
+    "CAST(ts AS DATE) = dt", "date_trunc('week', ts) < dt", "s IN (s2, 'a', NULL)",
+    "s IS DISTINCT FROM s2", "s BETWEEN 'a' AND s2", "ends_with(s, s2)", "f IS DISTINCT FROM 1.5",
     "dt > '2013-01-01'", "ts >= dt", "dt = DATE '2013-12-31'", "dt + 1 > DATE '2013-01-01'", "starts_with(s, 'a')",
     "contains(s, 'b')", "date_trunc('month', dt) = dt", "b = b2", "b IS TRUE", "b2 IS NOT FALSE",
 )  # fmt: skip
@@ -91,5 +102,5 @@ class Maker:
         if draw < 0.94:
             return f"({self.number(0)} IS {choice(('', 'NOT '))}DISTINCT FROM {self.number(0)})"
         if draw < 0.97:
-            return f"({choice(_OF_DATES)})"
+            return f"({choice(_CONDITIONS)})"
         return f"coalesce({self.truth(inner)}, {self.truth(inner)})"

@@ -1,18 +1,16 @@
-"""What hypothesis tries to break of pages: within a version, across two, and with cursors nobody was given."""
+"""What random services try to break of pages: within a version, across two, and with cursors nobody was given."""
 
 from collections import Counter
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import note
 
 from havok.errors import BadParam, HavokError
 from tests.engine import tables
 from tests.engine.draws import Draws
 from tests.engine.oracle import Oracle
 from tests.engine.pages import Pages, Service, forged
-from tests.engine.properties import hold
 from tests.engine.query_maker import Asked, Maker
 
 SERVICES_PER_EXAMPLE = 5
@@ -28,15 +26,11 @@ class Paging:
         self.went: Counter[str] = Counter()
         self._told: dict[str, str] = {}  # statement → a cursor
 
-    def run(self, services: int, first_seed: int) -> None:
-        hold(self._check, max(1, services // SERVICES_PER_EXAMPLE), first_seed)
-        print(f"{sum(self.went.values())} services: {dict(self.went)}")
-
-    def _check(self, draws: Draws) -> None:
+    def check(self, draws: Draws) -> None:
         main = tables.table(draws, "m", "m", rows_max=60)
         other = tables.table(draws, "o", "o", main)
         later = tables.changed(draws, main)
-        note(f"{main}\n{other}\nand later\n{later}")
+        draws.tell(f"{main}\n{other}\nand later\n{later}")
         self._oracle.load(main, other)
         self._told.clear()
         snapshot, twin = self._oracle.version(later)
@@ -58,7 +52,7 @@ class _One:
         self._select = f"SELECT {shown}{asked.select.removeprefix('SELECT ')}{asked.order}"
         if asked.grouped:
             self._select = f"{asked.select}{asked.order}"
-        note(self._select)
+        draws.tell(self._select)
         self._oracle, self._draws, self._main = oracle, draws, main
         self._grouped = asked.grouped
 
@@ -128,7 +122,7 @@ class _One:
     def _no_forgery_gets_through(self, program: Pages, cursor: str, rows: Rows) -> None:
         for _ in range(4):
             text = forged(self._draws, cursor)
-            note(f"forged: {text}")
+            self._draws.tell(f"forged: {text}")
             try:
                 found, _ = program.page(text, size=100)
             except BadParam:

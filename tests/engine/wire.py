@@ -16,7 +16,7 @@ import uvloop
 from engine.http.answering import Answering
 from engine.http.connection import Connection
 from engine.http.head import Head
-from engine.http.peer import PAUSED, PHASE_S_MAX
+from engine.http.peer import AWAITING, PAUSED, PHASE_S_MAX
 from engine.http.route import Elsewhere, Target
 from engine.http.server import HandOver, Server, refuse_hand_over
 
@@ -180,7 +180,7 @@ class Client:
         quiet = 0
         while quiet < QUIET_TURNS:
             self.wire.turn()
-            busy = self.connection.phase == PAUSED and self.connection._answering is not None
+            busy = self.connection.phase in (PAUSED, AWAITING) and self.connection._answering is not None
             quiet = 0 if self.read() or busy else quiet + 1
         return self.received
 

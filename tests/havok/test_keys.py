@@ -193,3 +193,19 @@ class TestParse:
             parse_date(text)
         with pytest.raises(ValueError, match=r".+"):
             parse_timestamp(text)
+
+
+@pytest.mark.parametrize(
+    ("type_text", "kind"),
+    [
+        ("SMALLINT", "int"),
+        ("UBIGINT", "uint"),
+        ("DECIMAL(38,0)", "wide"),
+        ("DECIMAL(10,2)", None),
+        ("TIMESTAMP WITH TIME ZONE", "timestamp"),
+        ("DOUBLE", None),
+        ("VARCHAR[]", None),
+    ],
+)
+def test_the_kind_of_a_columns_type(type_text: str, kind: KeyKind | None) -> None:
+    assert keys.kind_of(type_text) == kind

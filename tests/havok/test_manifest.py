@@ -1,8 +1,10 @@
 """A manifest survives its file, and no file that differs from it passes."""
 
 import datetime
+import hashlib
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -53,6 +55,20 @@ def test_round_trip(tmp_path: Path) -> None:
     assert MANIFEST.column("fare") == Column("fare", "DECIMAL(10,2)")
     assert MANIFEST.column("fair") is None
     assert MANIFEST.indexes[0].database == b"index/by_fare"
+
+
+def test_a_manifest_of_format_1_has_no_blocks_and_is_read(tmp_path: Path) -> None:
+    """Its seal is over the members that it has."""
+    members = msgspec.to_builtins(msgspec.structs.replace(MANIFEST, format=1))
+    del members["blocks"]
+    members["sha256"] = hashlib.sha256(msgspec.json.encode(members)).hexdigest()
+    (tmp_path / MANIFEST_FILE).write_bytes(msgspec.json.encode(members))
+    found = read_manifest(tmp_path)
+    assert (found.blocks, found.rows, found.format) == (None, 1458, 1)
+    members["rows"] = 1459
+    (tmp_path / MANIFEST_FILE).write_bytes(msgspec.json.encode(members))
+    with pytest.raises(DamagedVersion, match="not as it was written"):
+        read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -105,15 +105,15 @@ def test_check_finds_a_short_file_and_a_broken_sample(desk: Desk) -> None:
     manifest, path = desk.manifest(), desk.place() / "rows.mdb"
     schema = Schema(columns=manifest.columns, key=manifest.key)
     keys = tuple(key for key, _ in desk.entries())
-    rowfile.check(path, schema, rowfile.Written(rows=100, collisions=0, samples=keys))
+    rowfile.check(path, schema, None, rowfile.Written(rows=100, collisions=0, samples=keys))
     with pytest.raises(DamagedVersion, match="100 entries instead of 101"):
-        rowfile.check(path, schema, rowfile.Written(rows=101, collisions=0, samples=keys))
+        rowfile.check(path, schema, None, rowfile.Written(rows=101, collisions=0, samples=keys))
     with pytest.raises(DamagedVersion, match="does not read back"):
-        rowfile.check(path, schema, rowfile.Written(rows=100, collisions=0, samples=(b"nobody",)))
+        rowfile.check(path, schema, None, rowfile.Written(rows=100, collisions=0, samples=(b"nobody",)))
     content = path.read_bytes()
     path.write_bytes(content.replace(b"row 55", b"row 56"))
     with pytest.raises(DamagedVersion, match="does not read back"):
-        rowfile.check(path, schema, rowfile.Written(rows=100, collisions=0, samples=keys))
+        rowfile.check(path, schema, None, rowfile.Written(rows=100, collisions=0, samples=keys))
 
 
 def test_batches_stay_small_when_rows_are_large(desk: Desk) -> None:

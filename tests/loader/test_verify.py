@@ -36,7 +36,7 @@ def rehash(desk: Desk) -> None:
 
 
 def open_rows(place: Path) -> lmdb.Environment:
-    return lmdb.open(str(place / "rows.mdb"), subdir=False, lock=False, max_dbs=4)
+    return lmdb.open(str(place / "rows.mdb"), subdir=False, lock=False, max_dbs=8)
 
 
 def test_a_good_version_has_no_findings(loaded: Desk) -> None:
@@ -100,3 +100,24 @@ def test_rows_that_are_not_the_twins(loaded: Desk) -> None:
         "rows: 1 of 3000 entries different from the twin",
         "index/by_g: 1 of 3000 entries missing that the twin has",
     ]
+
+
+@pytest.mark.parametrize("database", [b"blocks/by_g", b"words"])
+def test_blocks_that_say_otherwise_than_the_twin(loaded: Desk, database: bytes) -> None:
+    with open_rows(loaded.place()) as environment, environment.begin(write=True) as transaction:
+        handle = environment.open_db(database, txn=transaction)
+        with transaction.cursor(db=handle) as cursor:
+            cursor.first()
+            key, value = cursor.item()
+        transaction.put(key, bytes(value)[:-1] + b"?", db=handle)
+    rehash(loaded)
+    assert findings(loaded) == [f"{database.decode()}: 1 entries different from the twin"]
+
+
+def test_a_manifest_that_says_otherwise_how_columns_are_packed(loaded: Desk) -> None:
+    manifest = loaded.manifest()
+    assert manifest.blocks is not None
+    others = msgspec.structs.replace(manifest.blocks, columns=manifest.blocks.columns[:-1])
+    content = encode_manifest(msgspec.structs.replace(manifest, blocks=others))
+    (loaded.place() / "manifest.json").write_bytes(content)
+    assert "how columns are packed" in findings(loaded)[0]

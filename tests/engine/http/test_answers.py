@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -253,6 +254,17 @@ def test_a_caller_who_goes_away_gives_everything_back(served: Wire, wide: Snapsh
     client.socket.close()
     served.turn_until(lambda: wide._leases == 1)
     assert served.server._answers.unfinished == 0
+
+
+def test_who_ends_his_side_gets_what_is_made_here(served: Wire) -> None:
+    client = served.client(tcp=True)
+    client.send(get("/v1/whole?k=a") + get("/v1/point?k=a&n=1"))
+    client.socket.shutdown(socket.SHUT_WR)
+    served.turn_until(lambda: client.read() >= 0 and client.ended)
+    end = client.received.index(b"0\r\n\r\n") + 5
+    assert len(msgspec.json.decode(unchunked(client.received[:end])[1])["data"]) == COUNT
+    (after,) = parse_answers(client.received[end:])
+    assert after.data == [{"v": 7, "text": "x"}]
 
 
 def test_an_answer_is_of_one_version(served: Wire, wide: Snapshot, tmp_path: Path) -> None:

@@ -53,6 +53,10 @@ def oracle() -> Iterator[Oracle]:
         "SELECT n, coalesce(dec, wide) AS c, CASE WHEN n > 1 THEN dec ELSE wide END AS d FROM m WHERE k = 'a'",
         "SELECT coalesce(max(dec), sum(n)) AS a, coalesce(2.0, sum(n)) AS b FROM m WHERE k = 'a'",
         "SELECT n, -(-0.5) AS a, -(-2) AS b, 1 / ceil(-0.5) AS c, CAST(2 AS BIGINT) * n AS d FROM m WHERE k = 'a'",
+        "SELECT n, abs(f) AS a, floor(f) AS b, ceil(f) AS c, trunc(f) AS d, round(f) AS e, round(f, 1) AS g "
+        "FROM m WHERE k = 'a' AND abs(f) > 0.1",
+        "SELECT n, n + 5. AS a, -9223372036854775808e0 AS b FROM m WHERE k = 'a'",
+        "SELECT n, -9223372036854775808 AS a, -(-9223372036854775808) AS b FROM m WHERE k = 'a'",
         "SELECT n, greatest(dec, wide) AS a FROM m WHERE wide = 7",
         "SELECT CAST(cents AS VARCHAR) AS c, cents, concat(cents, '!') AS e FROM m WHERE k = 'a'",
         "SELECT exp(d * 1000) - exp(d * 1000) AS g, count(*) AS c FROM m WHERE k >= '' GROUP BY 1",

@@ -13,13 +13,14 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import note
 
+from engine.queries.casts import single
 from engine.queries.scalar import Emitter
 from engine.sql.resolver import Resolver
 from engine.sql.scope import Scope, Source
 from engine.sql.statement import Statement
-from havok.errors import HavokError
+from engine.sqltype import width_and_scale
+from havok.errors import HavokError, QueryFailed
 from havok.manifest import Column, Manifest
 from tests.engine.draws import Draws
 from tests.engine.expressions import Maker
@@ -50,11 +51,13 @@ def value(draw: random.Random, kind: str) -> Any:
         least = 0 if kind.startswith("U") else -most
         return draw.choice((0, 1, max(least, -1), least, most, draw.randint(least, most)))
     if kind == "FLOAT":
-        return draw.choice((0.0, 1.5, -2.25, 0.5, 100.0))
+        return draw.choice((0.0, 1.5, -2.25, 0.5, 100.0, single(0.15)))
     if kind == "DOUBLE":
-        return draw.choice((0.0, 1.5, -2.5, 0.1, 1e10, -0.3, 2.675, draw.uniform(-100, 100)))
+        drawn = draw.uniform(-100, 100), draw.randint(-9999, 9999) / 40
+        return draw.choice((0.0, 1.5, -2.5, 0.1, 1e10, -0.3, 2.675, 9999.15, *drawn))
     if kind.startswith("DECIMAL"):
-        return decimal.Decimal(draw.randint(-(10**6), 10**6)).scaleb(-2)
+        _, scale = width_and_scale(kind)
+        return decimal.Decimal(draw.randint(-(10**6), 10**6) * 10 ** draw.choice((0, 0, scale - 2))).scaleb(-scale)
     if kind == "VARCHAR":
         return draw.choice(_TEXTS)
     if kind == "DATE":
@@ -106,19 +109,19 @@ class Expressions:
     def __init__(self, db: duckdb.DuckDBPyConnection) -> None:
         self._db = db
         db.execute(f"CREATE OR REPLACE TABLE t ({', '.join(f'{name} {kind}' for name, kind in COLUMNS.items())})")
-        self.counts: Counter[str] = Counter()
+        self.went: Counter[str] = Counter()
 
     def check(self, draws: Draws) -> None:
         maker = Maker(draws.source)
         rows = [tuple(value(draws.source, kind) for kind in COLUMNS.values()) for _ in range(ROWS)]
         for _ in range(EXPRESSIONS_PER_EXAMPLE):
             text = maker.any(draws.between(1, 4))
-            note(text)
+            draws.tell(text)
             compiled = Compiled(text, MANIFEST)
             found = str(self._db.sql(f"SELECT {text} AS x FROM t").types[0]).replace(", ", ",")
             assert compiled.expression.type in (found, "NULL"), text
             for row in rows:
-                self.counts[self._compare(text, compiled, row)] += 1
+                self.went[self._compare(text, compiled, row)] += 1
 
     def _compare(self, text: str, compiled: Compiled, row: Sequence[Any]) -> str:
         theirs = asked(self._db, text, row)
@@ -146,8 +149,33 @@ def db() -> duckdb.DuckDBPyConnection:
 @pytest.mark.timeout(900)  # a failure is shrunk
 def test_random_expressions(db: duckdb.DuckDBPyConnection) -> None:
     expressions, seed = wanted(EXPRESSIONS)
-    went = Expressions(db)
-    hold(went.check, max(1, expressions // EXPRESSIONS_PER_EXAMPLE), seed)
-    print(dict(went.counts))
+    made = Expressions(db)
+    hold(made.check, max(1, expressions // EXPRESSIONS_PER_EXAMPLE), seed)
+    print(dict(made.went))
     # Which operand of AND is looked at first is nobody's promise; both must know errors, though.
-    assert went.counts["one-sided"] < went.counts["compared"] / 50
+    assert made.went["one-sided"] < made.went["compared"] / 50
+
+
+@pytest.mark.parametrize("text", ["dec + NULL", "NULL * wide", "wide % NULL", "NULL + NULL", "NULL % i8", "d - NULL"])
+def test_calculating_with_null(db: duckdb.DuckDBPyConnection, text: str) -> None:
+    Expressions(db)
+    compiled = Compiled(text, MANIFEST)
+    assert compiled.expression.type == str(db.sql(f"SELECT {text} AS x FROM t").types[0]).strip('"')
+    assert compiled.functions[0](*[1] * len(COLUMNS)) is None
+
+
+def test_the_remainder_of_decimals_too_wide_for_one(db: duckdb.DuckDBPyConnection) -> None:
+    """Of DOUBLEs then, but zero is an error still."""
+    text = "wide % CAST(i8 AS DECIMAL(38,20))"
+    compiled = Compiled(text, MANIFEST)
+    rows = [{"wide": decimal.Decimal("7.500000"), "i8": divisor} for divisor in (2, 0, None)]
+    found = []
+    for row in ([row.get(name) for name in COLUMNS] for row in rows):
+        found.append(asked(db, text, row))
+        if isinstance(found[-1], Exception):
+            with pytest.raises(QueryFailed, match="division by zero"):
+                compiled.functions[0](*row)
+        else:
+            assert compiled.functions[0](*row) == found[-1]
+    assert found[0] == 1.5
+    assert isinstance(found[1], duckdb.Error)

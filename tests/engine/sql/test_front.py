@@ -73,6 +73,8 @@ def test_the_fragment_is_underlined_in_its_line() -> None:
         ("SELECT strftime(day, '%Y') AS x FROM flights WHERE origin = 'x'", "strftime() is not supported"),
         ("SELECT frobnicate(dest) AS x FROM flights WHERE origin = 'x'", "frobnicate() is not supported"),
         ("SELECT upper(flight) AS x FROM flights WHERE origin = 'x'", "upper() does not take (INTEGER)"),
+        ("SELECT dest FROM flights WHERE origin = 'x' AND delay < 1e400", "1e400 is more than a DOUBLE holds"),
+        ("SELECT TIMESTAMP '2013-01-01 05:00:00+02' AS x FROM flights WHERE origin = 'x'", "a TIMESTAMP has no zone"),
         ("SELECT tags[1] AS x FROM flights WHERE origin = 'x'", "[…] is not supported"),
         ("SELECT dest FROM flights WHERE flight > 1.5 AND delay > '3'", "a number stands without quotes"),
         ('SELECT dest FROM flights WHERE tailnum = "N1"', "a text stands in single quotes: 'N1'"),

@@ -1,0 +1,51 @@
+"""What the ledger asks of a worker's compartment: services, changes to be had ready, versions.
+
+Rule: pure; it reads entries and says what follows from them.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from compartments.deployment import Deployment, Stage
+from compartments.entries import Entries
+
+VersionKey = tuple[str, str]  # dataset, version
+
+_decode_deployment = msgspec.msgpack.Decoder(Deployment).decode
+_decode_stage = msgspec.msgpack.Decoder(Stage).decode
+_decode_version = msgspec.msgpack.Decoder(str).decode
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """The facts of the ledger that concern a compartment."""
+
+    deployments: dict[str, Deployment]
+    stages: tuple[Stage, ...]
+    standby: frozenset[VersionKey]
+
+    def versions(self, compartment: str) -> set[VersionKey]:
+        """Every version that must be open in a worker of the compartment."""
+        return self._read_by(self._of(compartment))
+
+    def twins(self, compartment: str) -> set[VersionKey]:
+        """Those of them whose twins analytical services read: a query must find them verified."""
+        return self._read_by(item for item in self._of(compartment) if item.executors is not None)
+
+    def _of(self, compartment: str) -> list[Deployment]:
+        staged = (deployment for stage in self.stages for deployment in stage.deployments)
+        return [item for item in (*self.deployments.values(), *staged) if item.compartment == compartment]
+
+    def _read_by(self, deployments: Iterable[Deployment]) -> set[VersionKey]:
+        needed = {pair for deployment in deployments for pair in deployment.versions}
+        read = {dataset for dataset, _ in needed}
+        return needed | {pair for pair in self.standby if pair[0] in read}
+
+
+def entries_of_interest() -> Entries:
+    return Entries(deploy=_decode_deployment, stage=_decode_stage, standby=_decode_version)
+
+
+def read_entries(entries: Entries) -> Wanted:
+    """Ledger entries → what is wanted."""
+    return Wanted(entries.of("deploy"), tuple(entries.of("stage").values()), frozenset(entries.of("standby").items()))
