@@ -64,6 +64,7 @@ class Snapshot:
         self._on_damage = on_damage
         self._aside = aside
         self._leases = 1
+        self._words_of: dict[str, list[str | None]] = {}  # once for all services
         try:
             self._lock_fd = os.open(version_dir / MANIFEST_FILE, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -129,12 +130,15 @@ class Snapshot:
 
     def words(self, column: str) -> list[str | None]:
         """What the words of a packed column stand for. Raises DamagedVersion."""
-        name = column.encode()
-        value = self._transaction.get(bounded(name), db=self._words)
-        body = None if value is None else unseal(name, value)
-        if body is None:
-            raise DamagedVersion(f"the words of column {column} are missing")
-        return msgspec.msgpack.decode(body, type=list[str | None])
+        found = self._words_of.get(column)
+        if found is None:
+            name = column.encode()
+            value = self._transaction.get(bounded(name), db=self._words)
+            body = None if value is None else unseal(name, value)
+            if body is None:
+                raise DamagedVersion(f"the words of column {column} are missing")
+            found = self._words_of[column] = msgspec.msgpack.decode(body, type=list[str | None])
+        return found
 
     def acquire(self) -> None:
         assert self._leases > 0, "a closed snapshot cannot be leased"

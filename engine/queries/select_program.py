@@ -26,7 +26,6 @@ class CompiledSelect:
     """A plan's code, binder and renderings."""
 
     def __init__(self, plan: Plan, access: Select) -> None:
-        """Raises PlanError when the generated code does not compile."""
         self.plan = plan
         self.binder = Binder(access.params, RESERVED)
         self.query = CompiledQuery(access.query, plan.service, [param.name for param in access.params])
@@ -38,12 +37,13 @@ class SelectProgram:
     """`query(text)` answers a canonical query string at once, where the plan is a mere look-up."""
 
     def __init__(self, compiled: CompiledSelect, snapshots: Mapping[str, Snapshot]) -> None:
+        """Raises PlanError, DamagedVersion."""
         plan = compiled.plan
         self.plan = plan
+        self._select = compiled.query.bind(snapshots, plan.rows_max)  # it may fail, and then nothing is leased
         self._leases = Leases(plan.datasets, snapshots)
         self.snapshots = self._leases.snapshots
         self._compiled = compiled
-        self._select = compiled.query.bind(snapshots, plan.rows_max)
         versions = ",".join(f"{dataset}@{version}" for dataset, version in self._leases.versions.items())
         self._cursors = Cursors(compiled.query.query, versions)
         self._point = None if compiled.point is None else Program(compiled.point, snapshots)

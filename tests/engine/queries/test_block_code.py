@@ -3,14 +3,20 @@
 from collections.abc import Iterator
 from typing import Any
 
+import lmdb
 import msgspec
 import pytest
 
 from engine.queries.block_code import has_blocks
 from engine.queries.query_program import CompiledQuery
+from engine.snapshot import Snapshot
 from engine.sql.front import compile_sql
+from havok.blocks import WORDS_DB
+from havok.errors import DamagedVersion
+from havok.manifest import ROWS_FILE
 from havok.settings import DatasetSettings
 from tests.engine.oracle import Oracle, without_blocks
+from tests.engine.selecting import program_of
 
 SELECT = """
     SELECT 'k' || i % 3 AS k, i AS n, (i * 7) % 11 AS v, CASE WHEN i % 4 > 0 THEN i % 5 END AS maybe,
@@ -101,6 +107,24 @@ def test_a_cursor_of_one_way_goes_on_in_the_other(oracle: Oracle, select: str, t
     assert len(wanted) > 2
     for (_, before), (rows, following) in zip([(None, None), *wanted], wanted, strict=False):
         assert page(oracle, asked, before) == (rows, following)
+
+
+def test_damaged_words_refuse_the_program_and_leave_no_lease(oracle: Oracle) -> None:
+    built, twin = oracle.built("d", SELECT, DatasetSettings(key=("k", "n")))
+    built.release()
+    path = twin.parent / ROWS_FILE
+    with (
+        lmdb.open(str(path), subdir=False, lock=False, max_dbs=8) as environment,
+        environment.begin(write=True, db=environment.open_db(WORDS_DB)) as transaction,
+    ):
+        transaction.put(b"word", b"? these are no words")
+    snapshot = Snapshot(twin.parent, built.manifest)
+    with pytest.raises(DamagedVersion):
+        program_of("SELECT word FROM d WHERE k = 'k1'", snapshot)
+    program = program_of("SELECT v FROM d WHERE k = 'k1'", snapshot)
+    program.close()
+    snapshot.release()
+    assert snapshot.closed
 
 
 def test_an_offset_is_passed_over_once(oracle: Oracle) -> None:
