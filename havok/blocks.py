@@ -66,7 +66,7 @@ def pack_block(ends: Sequence[int], stored: bytes, sections: Sequence[bytes]) ->
 class Block:
     """One entry, opened. What is taken out of it was checked. Holds views of the entry, which must outlive it."""
 
-    __slots__ = ("_body", "_common", "_keys", "_value", "count", "first_key")
+    __slots__ = ("_body", "_common", "_keys", "_value", "count")
 
     def __init__(self, key: bytes, value: memoryview) -> None:
         """Raises DamagedVersion."""
@@ -78,7 +78,6 @@ class Block:
         if body > size or crc32(value[:body], crc32(key)) != RESIDUE:
             raise _damaged()
         self.count: int = count
-        self.first_key = key
         self._body = body
         self._value = value
         keys = self.section(0)

@@ -69,6 +69,11 @@ class GateResult(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+def databases(indexes: int) -> int:
+    """How many sub-databases a rows file may have: rows and indexes, the blocks of each, words."""
+    return 2 * (1 + indexes) + 1
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     version: str
@@ -92,7 +97,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def databases(self) -> int:
         """How many sub-databases its rows file may have."""
-        return 2 + 2 * (1 + len(self.indexes))
+        return databases(len(self.indexes))
 
 
 class _Seal(msgspec.Struct, frozen=True):

@@ -7,20 +7,24 @@ buffers, so that nothing here is done once per value but the keys.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from struct import calcsize
 from typing import Any
 
+import duckdb
 import msgspec
 from duckdb.sqltypes import DuckDBPyType
 
-from havok.blocks import BLOCK_ROWS, Blocks, pack_block
+from havok.blocks import BLOCK_ROWS as BLOCK_ROWS
+from havok.blocks import Blocks, pack_block
 from havok.packing import Packed, pack_texts
 from havok.rows import seal
 from loader import duck, twin
 from loader.schema import Schema, is_json
 from loader.twin import Twin
 
-WORDS_MAX = 4096  # different texts of a column that are kept as words: a quarter of a megabyte in a worker
+WORDS_MAX = 4096  # different texts of a column that are kept as words
+WORDS_CHARS_MAX = 256 * 1024  # of them together: each worker that reads the column holds them
 TEXT_BYTES_MEAN_MAX = 64  # of texts in a block; longer ones are not what ranges are scanned for
 TEXT_BYTES_MAX = 4096
 BATCH_BLOCKS = 16  # alive at once
@@ -39,60 +43,59 @@ Entries = list[tuple[bytes, bytes]]
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What is packed, by which SQL. `words`: of the columns that have them."""
+    """What is packed, by which SQL. `words`: of the columns that have them; `hashed`: orders with keys that may be."""
 
-    blocks: Blocks
-    values: tuple[str, ...]  # SQL of each column's stored form
-    words: dict[str, list[str | None]]
+    hashed: frozenset[str | None]
+    blocks: Blocks | None = None
+    values: tuple[str, ...] = ()  # SQL of each column's stored form
+    words: dict[str, list[str | None]] = {}
+
+    @property
+    def orders(self) -> tuple[str | None, ...]:
+        return () if self.blocks is None else self.blocks.orders
 
 
-def plan(connection: duck.Session, candidate: Twin, schema: Schema) -> Plan | None:
-    """None: no order of this version has blocks. Scans the twin once, and once for the words.
+def plan(connection: duck.Session, candidate: Twin, schema: Schema) -> Plan:
+    """Scans the twin for the longest keys, once for the forms, and for the words.
 
     The key has blocks when it has several columns, an index always, unless keys may be hashed.
     """
-    orders: list[str | None] = []
-    if len(schema.key) > 1 and not twin.may_hash(connection, candidate, schema.key):
-        orders.append(None)
-    for index in schema.indexes:
-        if not twin.may_hash(connection, candidate, index.columns + schema.key):
-            orders.append(index.name)
+    hashed = twin.hashed_orders(connection, candidate, schema)
+    orders: list[str | None] = [None] if len(schema.key) > 1 else []
+    orders = [order for order in [*orders, *(index.name for index in schema.indexes)] if order not in hashed]
     if not orders:
-        return None
+        return Plan(hashed)
     packed: list[tuple[Packed, str]] = []
     words: dict[str, list[str | None]] = {}
     measured = _measured(connection, candidate)
     for number, (name, kind) in enumerate(candidate.columns):
-        if kind.id == "varchar" and not is_json(kind):
+        if _is_text(kind):
             found = _text(connection, candidate, name, number, measured[name], words)
         else:
             found = _number(name, kind, measured.get(name, ()))
         if found is not None:
             packed.append(found)
     blocks = Blocks(columns=tuple(column for column, _ in packed), orders=tuple(orders))
-    return Plan(blocks, tuple(sql for _, sql in packed), words)
+    return Plan(hashed, blocks, tuple(sql for _, sql in packed), words)
+
+
+def _is_text(kind: DuckDBPyType) -> bool:
+    return kind.id == "varchar" and not is_json(kind)
 
 
 def _measured(connection: duck.Session, candidate: Twin) -> dict[str, tuple[Any, ...]]:
     """(NULLs, least, greatest) of numbers, (NULLs, about how many differ, mean and most bytes) of texts."""
-    asked: list[tuple[str, list[str]]] = []
+    asked: dict[str, list[str]] = {}
     for name, kind in candidate.columns:
         quoted = duck.name(name)
-        if kind.id == "varchar" and not is_json(kind):
-            sizes = f"coalesce(avg(strlen({quoted})), 0), coalesce(max(strlen({quoted})), 0)"
-            asked.append((name, [f"count(*) - count({quoted})", f"approx_count_distinct({quoted})", sizes]))
+        if _is_text(kind):
+            sizes = [f"coalesce(avg(strlen({quoted})), 0)", f"coalesce(max(strlen({quoted})), 0)"]
+            asked[name] = [f"count(*) - count({quoted})", f"approx_count_distinct({quoted})", *sizes]
         elif (stored := _stored(name, kind)) is not None:
-            asked.append((name, [f"count(*) - count({stored})", f"min({stored})", f"max({stored})"]))
-    if not asked:
-        return {}
-    aggregates = [text for _, texts in asked for text in texts]
-    row = list(duck.one(connection, f"SELECT {', '.join(aggregates)} FROM {candidate.table}"))
-    found = {}
-    for name, texts in asked:
-        size = ", ".join(texts).count("coalesce(") or 1
-        width = len(texts) - 1 + size
-        found[name], row = tuple(row[:width]), row[width:]
-    return found
+            asked[name] = [f"count(*) - count({stored})", f"min({stored})", f"max({stored})"]
+    aggregates = [aggregate for texts in asked.values() for aggregate in texts]
+    row = iter(duck.one(connection, f"SELECT {', '.join(['count(*)', *aggregates])} FROM {candidate.table}")[1:])
+    return {name: tuple(islice(row, len(texts))) for name, texts in asked.items()}
 
 
 def _stored(name: str, kind: DuckDBPyType) -> str | None:
@@ -164,7 +167,7 @@ def _text(
     if about <= 2 * WORDS_MAX:
         distinct = f"SELECT DISTINCT {quoted} AS w FROM {candidate.table} WHERE {quoted} IS NOT NULL ORDER BY w"
         found = [word for (word,) in duck.rows(connection, distinct)]
-        if len(found) <= WORDS_MAX:
+        if len(found) <= WORDS_MAX and sum(map(len, found)) <= WORDS_CHARS_MAX:
             words[name] = [*found, None]
             code = "B" if len(found) < 256 else "H"
             if not found:
@@ -188,17 +191,15 @@ def entries(connection: duck.Session, query: str, made: Plan) -> Iterator[Entrie
 
     They are the same however DuckDB cuts its result: each has `BLOCK_ROWS` rows but the last.
     """
-    from nanoarrow import c_array_stream  # a process that loads no table with blocks does without
-
+    assert made.blocks is not None, "asked for only where there are some"
     flags = [
         f"CAST({duck.name(column.name)} IS NULL AS UTINYINT)"
         for column in made.blocks.columns
         if column.form == "text" and column.null is not None
     ]
     selected = ", ".join([twin.ENCODING, *made.values, *flags])
-    relation = connection.sql(f"SELECT {selected} FROM ({query})")
     rest: list[_Part] = []
-    for array in c_array_stream(relation.__arrow_c_stream__()):
+    for array in _arrays(connection, f"SELECT {selected} FROM ({query})"):
         columns = [_Buffers(child) for child in array.view().children]
         batch, at = [], 0
         while array.length - at >= (wanted := BLOCK_ROWS - sum(part.rows for part in rest)):
@@ -212,6 +213,17 @@ def entries(connection: duck.Session, query: str, made: Plan) -> Iterator[Entrie
             rest.append(_Part(columns, at, array.length))
     if rest:
         yield [_block(rest, made.blocks.columns)]
+
+
+def _arrays(connection: duck.Session, query: str) -> Iterator[Any]:
+    """The result, an Arrow array at a time. Raises duckdb.Error, which the stream passes on as a text alone."""
+    from nanoarrow import c_array_stream  # a process without blocks to make does without
+
+    try:
+        yield from c_array_stream(connection.sql(query).__arrow_c_stream__())
+    except RuntimeError as error:  # what nanoarrow's own are
+        reason = str(error).partition("failed (")[2].partition("): ")[2] or str(error)
+        raise (duckdb.OutOfMemoryException if "Out of Memory" in reason else duckdb.Error)(reason) from None
 
 
 class _Buffers:

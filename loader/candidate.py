@@ -146,7 +146,7 @@ def _rows_and_hashes(
             raise LoadError(f"the written file does not read back: {error.detail}") from None
         files = {ROWS_FILE: rowfile.hash_file(rows_path), TWIN_FILE: twin_hash.result()}
         synced.result()
-        return files, None if made is None else made.blocks
+        return files, made.blocks
 
 
 def _relation(connection: duck.Session, order: Order, found: source.Source) -> Relation:

@@ -24,7 +24,7 @@ from isal.isal_zlib import crc32
 
 from havok.blocks import WORDS_DB, Block, Blocks
 from havok.errors import DamagedVersion, LoadError
-from havok.manifest import CHUNK_BYTES, ROWS_DB, FileHash
+from havok.manifest import CHUNK_BYTES, ROWS_DB, FileHash, databases
 from havok.rows import RESIDUE, ROW_BYTES_MAX, seal
 from loader import blocks, duck, render, twin
 from loader.schema import Schema
@@ -54,20 +54,19 @@ def write(
     connection: duck.Session,
     candidate: Twin,
     schema: Schema,
-    made: blocks.Plan | None,
+    made: blocks.Plan,
     path: Path,
     done: Callable[[int], None],
 ) -> Written:
-    """Rows, then each index, each with its blocks, if any are `made`. `done`: rows so far.
+    """Rows, then each index, each with its blocks, as `made` says. `done`: rows so far.
 
     Raises LoadError (a row too large, the disk full).
     """
-    hashed = twin.may_hash(connection, candidate, schema.key)
     batches = _batches(connection, twin.rows_query(candidate, schema.key))
     if any("JSON" in kind for _, kind in schema.pairs):
         batches = _all_json(batches)
     try:
-        environment = _open_new(path, _databases(schema))
+        environment = _open_new(path, databases(len(schema.indexes)))
     except lmdb.Error as error:
         raise _unwritten(path, error) from None
     try:
@@ -75,23 +74,22 @@ def write(
             environment,
             ROWS_DB,
             batches,
-            _put_any if hashed else _put_ordered,
+            _put_any if None in made.hashed else _put_ordered,
             done,
         )
         if written.collisions:
             return written
         _fill_blocks(environment, connection, twin.ordered(candidate, schema.key), None, made)
         for index in schema.indexes:
-            hashed = twin.may_hash(connection, candidate, index.columns + schema.key)
             _fill(
                 environment,
                 index.database,
                 _batches(connection, twin.index_query(candidate, schema.key, index)),
-                _put_any if hashed else _put_ordered,
+                _put_any if index.name in made.hashed else _put_ordered,
                 lambda _: None,
             )
             _fill_blocks(environment, connection, twin.ordered(candidate, schema.key, index), index.name, made)
-        if made is not None:
+        if made.blocks is not None:
             _fill(environment, WORDS_DB, [blocks.words(made)], _put_blocks, lambda _: None)
         return written
     except duckdb.Error as error:
@@ -104,15 +102,10 @@ def write(
         environment.close()
 
 
-def _databases(schema: Schema) -> int:
-    """How many sub-databases there may be: rows and indexes, blocks of each, words."""
-    return 2 * (1 + len(schema.indexes)) + 1
-
-
 def _fill_blocks(
-    environment: lmdb.Environment, connection: duck.Session, query: str, index: str | None, made: blocks.Plan | None
+    environment: lmdb.Environment, connection: duck.Session, query: str, index: str | None, made: blocks.Plan
 ) -> None:
-    if made is not None and index in made.blocks.orders:
+    if index in made.orders:
         _fill(environment, Blocks.database(index), blocks.entries(connection, query, made), _put_blocks, lambda _: None)
 
 
@@ -237,18 +230,15 @@ def open_readonly(path: Path, databases: int) -> lmdb.Environment:
         raise DamagedVersion(f"{path.name} does not open: {str(error).rpartition(': ')[2]}") from None
 
 
-def check(path: Path, schema: Schema, made: blocks.Plan | None, written: Written) -> None:
+def check(path: Path, schema: Schema, made: blocks.Plan, written: Written) -> None:
     """Opens the finished file as a reader would: counts of every sub-database, checksums of the sample.
 
     Raises DamagedVersion. Cheap; `loader.verify` reads every row.
     """
-    environment = open_readonly(path, _databases(schema))
+    environment = open_readonly(path, databases(len(schema.indexes)))
     try:
-        for index in made.blocks.orders if made is not None else ():
-            with environment.begin(db=environment.open_db(Blocks.database(index), create=False), buffers=True) as read:
-                found = sum(Block(bytes(key), value).count for key, value in read.cursor())
-                if found != written.rows:
-                    raise DamagedVersion(f"the blocks hold {found} rows instead of {written.rows}")
+        for index in made.orders:
+            _check_blocks(environment, index, written.rows)
         for database in (ROWS_DB, *(index.database for index in schema.indexes)):
             handle = environment.open_db(database, create=False)
             with environment.begin(db=handle) as transaction:
@@ -264,6 +254,19 @@ def check(path: Path, schema: Schema, made: blocks.Plan | None, written: Written
         raise DamagedVersion(f"{path.name}: {error}") from None
     finally:
         environment.close()
+
+
+def _check_blocks(environment: lmdb.Environment, index: str | None, rows: int) -> None:
+    """How many there are, and the first and the last of them. Raises DamagedVersion."""
+    handle = environment.open_db(Blocks.database(index), create=False)
+    with environment.begin(db=handle, buffers=True) as transaction:
+        found, full = transaction.stat(handle)["entries"], blocks.BLOCK_ROWS
+        if found != -(-rows // full):
+            raise DamagedVersion(f"{Blocks.database(index).decode()} holds {found} blocks of {rows} rows")
+        cursor = transaction.cursor()
+        for placed, wanted in ((cursor.first, min(rows, full)), (cursor.last, (rows - 1) % full + 1)):
+            if placed() and Block(bytes(cursor.key()), memoryview(cursor.value())).count != wanted:
+                raise DamagedVersion("a block does not hold the rows it should")
 
 
 def hash_file(path: Path) -> FileHash:

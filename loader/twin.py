@@ -88,16 +88,20 @@ def _order(key: tuple[KeyColumn, ...], index: Index) -> str:
     return ", ".join([*order, *(duck.name(column.name) for column in key)])
 
 
-def may_hash(connection: duck.Session, twin: Twin, columns: tuple[KeyColumn, ...]) -> bool:
-    """Whether an encoding of these columns can exceed KEY_BYTES_MAX: an upper bound from the longest strings."""
-    fixed = sum(1 + _FIXED_BYTES[column.kind] for column in columns)
-    strings = [duck.name(column.name) for column in columns if column.kind == "string"]
-    if not strings:
-        return fixed > KEY_BYTES_MAX
-    longest = ", ".join(f"coalesce(max(strlen({string})), 0)" for string in strings)
-    found = duck.one(connection, f"SELECT {longest} FROM {twin.table}")
-    escaped_and_ended = sum(2 * int(size) + 1 for size in found)
-    return fixed + escaped_and_ended > KEY_BYTES_MAX
+def hashed_orders(connection: duck.Session, twin: Twin, schema: Schema) -> frozenset[str | None]:
+    """The orders, None for the key's, of which an encoding may exceed KEY_BYTES_MAX: by the longest strings."""
+    orders = {None: schema.key} | {index.name: index.columns + schema.key for index in schema.indexes}
+    strings = sorted({column.name for columns in orders.values() for column in columns if column.kind == "string"})
+    longest: dict[str, int] = {}
+    if strings:
+        sizes = ", ".join(f"coalesce(max(strlen({duck.name(string)})), 0)" for string in strings)
+        found = duck.one(connection, f"SELECT {sizes} FROM {twin.table}")
+        longest = {string: 2 * int(size) + 1 for string, size in zip(strings, found, strict=True)}  # escaped, ended
+    most = {
+        name: sum(1 + _FIXED_BYTES[column.kind] + longest.get(column.name, 0) for column in columns)
+        for name, columns in orders.items()
+    }
+    return frozenset(name for name, size in most.items() if size > KEY_BYTES_MAX)
 
 
 def _key(key: tuple[KeyColumn, ...]) -> str:

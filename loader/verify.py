@@ -118,21 +118,23 @@ def _against_twin(
     for index in schema.indexes:
         query = twin.index_query(oracle, schema.key, index)
         findings += _lookup(connection, environment, index.database, query, lambda _: None)
-    if manifest.blocks is not None:
-        findings += _blocks(connection, environment, manifest, oracle, schema)
-    return findings
+    return findings + _blocks(connection, environment, manifest, oracle, schema)
 
 
 def _blocks(
     connection: duck.Session, environment: lmdb.Environment, manifest: Manifest, oracle: twin.Twin, schema: Schema
 ) -> list[str]:
     """Blocks and words, compared with those that are made anew."""
+    if manifest.format == 1:
+        return []
     made = blocks.plan(connection, oracle, schema)
-    if made is None or made.blocks != manifest.blocks:
+    if made.blocks != manifest.blocks:
         return ["the manifest says otherwise how columns are packed than the twin's values do"]
     indexes = {index.name: index for index in schema.indexes}
+    if made.blocks is None:
+        return []
     wanted: list[tuple[bytes, Iterable[blocks.Entries]]] = [(WORDS_DB, [blocks.words(made)])]
-    for order in made.blocks.orders:
+    for order in made.orders:
         query = twin.ordered(oracle, schema.key, None if order is None else indexes[order])
         wanted.append((Blocks.database(order), blocks.entries(connection, query, made)))
     findings = []

@@ -30,6 +30,7 @@ from havok.blocks import BLOCK_ROWS
 from havok.errors import QueryFailed
 from havok.keys import ELEMENT
 
+CHUNK_VALUES = 2048  # of a chunk of columns: moments take half a microsecond each, taken out and rendered
 KEPT_BYTES = 512  # about what a row takes that waits to be sorted
 
 # Yields lists of answered rows; returns where the next page begins, or None.
@@ -106,9 +107,10 @@ class _Code:
         query, shares = self.source.query, 1 + len(self.source.query.lookups)
         rows_of_joined = CHUNK_BYTES // (joined + 1)
         if isinstance(self.source, BlockSource):
-            chunk_rows = max(1, min(BLOCK_ROWS // shares, rows_of_joined))
+            columns = self.source.columns
+            chunk_rows = max(1, min(BLOCK_ROWS // shares, rows_of_joined, CHUNK_VALUES // (len(columns[0]) or 1)))
             first_rows = FIRST_ROWS if query.is_in_scan_order else chunk_rows
-            return BlockScan(snapshot, query.seek.index, rows_max, self.source.columns, (first_rows, chunk_rows))
+            return BlockScan(snapshot, query.seek.index, rows_max, columns, (first_rows, chunk_rows))
         return Scan(snapshot, query.seek.index, rows_max, max(1, min(CHUNK_ROWS // shares, rows_of_joined)))
 
     def nothing(self, number: int) -> Any:

@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Any
 
+import duckdb
 import msgspec
 import pytest
 from hypothesis import given
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 from havok.blocks import BLOCK_ROWS, WORDS_DB, Block, Blocks
 from havok.packing import Packed, Unpacker
 from havok.rows import unseal
-from loader import blocks
-from tests.loader.conftest import Desk
+from loader import blocks, duck, twin
+from tests.loader.conftest import SMALL, Desk
 
 
 def opened(desk: Desk, index: str | None = None) -> list[Block]:
@@ -148,6 +149,38 @@ def test_which_orders_have_blocks(
     assert (None if made is None else made.orders) == orders
 
 
+def test_columns_may_have_any_name(desk: Desk) -> None:
+    """What is measured is told apart by its place, not by what stands in a name."""
+    name = "coalesce(max(x), 0)"
+    desk.load(f"""SELECT i // 3 AS k, i AS n, 'w' || i AS "{name}", i AS "x ""y" FROM range(9) r(i)""", key=("k", "n"))
+    assert columns(desk)[name] == [f"w{i}" for i in range(9)]
+    assert columns(desk)['x "y'] == list(range(9))
+
+
+def test_words_that_are_long_together_are_no_words(desk: Desk) -> None:
+    """Each worker would hold them."""
+    desk.load("SELECT i // 9 AS k, i AS n, repeat('x', 300) || i % 1000 AS c FROM range(9000) r(i)", key=("k", "n"))
+    assert "c" not in forms(desk)
+
+
+def test_the_decimals_at_the_ends_of_64_bits(desk: Desk) -> None:
+    digits = "9" * 18
+    desk.load(
+        f"SELECT 1 AS k, n, -0.{digits}::DECIMAL(18, 18) AS small, {digits}::DECIMAL(18, 0) AS big FROM range(3) r(n)",
+        key=("k", "n"),
+    )
+    found = columns(desk)
+    assert [str(value) for value in (*found["small"], *found["big"])] == [f"-0.{digits}"] * 3 + [digits] * 3
+
+
+def test_a_query_that_fails_while_it_streams_is_duckdbs_error(desk: Desk) -> None:
+    with duck.session(SMALL, desk.config_dir / "spill") as connection:
+        made = blocks.Plan(frozenset(), Blocks((Packed("i", "int", "q"),), (None,)), ("i",))
+        query = f"SELECT encode('k') AS {twin.ENCODING}, CASE WHEN i > 250_000 THEN error('no more') ELSE i END AS i"
+        with pytest.raises(duckdb.Error, match="no more"):
+            list(blocks.entries(connection, f"{query} FROM range(300_000) r(i)", made))
+
+
 def test_an_empty_table_has_empty_blocks(desk: Desk) -> None:
     desk.load("SELECT 1 AS k, 2 AS n, 'x' AS t WHERE false", key=("k", "n"))
     assert opened(desk) == []
@@ -176,5 +209,5 @@ def test_the_narrowest_integer_that_holds_both(one: int, other: int) -> None:
 
 def test_blocks_are_in_order(desk: Desk) -> None:
     desk.load(EVERY_KIND, key=("k", "n"))
-    keys = [block.first_key for block in opened(desk)]
+    keys = [block.key(place) for block in opened(desk) for place in range(block.count)]
     assert all(one < other for one, other in pairwise(keys))

@@ -2,6 +2,7 @@
 
 import random
 
+import lmdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,9 +11,11 @@ from havok.errors import DamagedVersion, LoadError
 from havok.keys import bounded, encode, encode_nullable
 from havok.manifest import hash_file
 from havok.rows import seal, unseal
-from loader import rowfile
+from loader import blocks, rowfile
 from loader.schema import Schema
 from tests.loader.conftest import Desk
+
+NO_BLOCKS = blocks.Plan(frozenset())
 
 
 def test_rows_are_what_seal_makes_of_them(desk: Desk) -> None:
@@ -105,15 +108,37 @@ def test_check_finds_a_short_file_and_a_broken_sample(desk: Desk) -> None:
     manifest, path = desk.manifest(), desk.place() / "rows.mdb"
     schema = Schema(columns=manifest.columns, key=manifest.key)
     keys = tuple(key for key, _ in desk.entries())
-    rowfile.check(path, schema, None, rowfile.Written(rows=100, collisions=0, samples=keys))
+    rowfile.check(path, schema, NO_BLOCKS, rowfile.Written(rows=100, collisions=0, samples=keys))
     with pytest.raises(DamagedVersion, match="100 entries instead of 101"):
-        rowfile.check(path, schema, None, rowfile.Written(rows=101, collisions=0, samples=keys))
+        rowfile.check(path, schema, NO_BLOCKS, rowfile.Written(rows=101, collisions=0, samples=keys))
     with pytest.raises(DamagedVersion, match="does not read back"):
-        rowfile.check(path, schema, None, rowfile.Written(rows=100, collisions=0, samples=(b"nobody",)))
+        rowfile.check(path, schema, NO_BLOCKS, rowfile.Written(rows=100, collisions=0, samples=(b"nobody",)))
     content = path.read_bytes()
     path.write_bytes(content.replace(b"row 55", b"row 56"))
     with pytest.raises(DamagedVersion, match="does not read back"):
-        rowfile.check(path, schema, None, rowfile.Written(rows=100, collisions=0, samples=keys))
+        rowfile.check(path, schema, NO_BLOCKS, rowfile.Written(rows=100, collisions=0, samples=keys))
+
+
+def test_check_finds_blocks_that_are_too_few_or_broken(desk: Desk) -> None:
+    desk.load("SELECT i % 2 AS k, i AS id, 'row ' || i AS n FROM range(1100) r(i)", key=("k", "id"))
+    manifest, path = desk.manifest(), desk.place() / "rows.mdb"
+    assert manifest.blocks is not None
+    schema, made = Schema(columns=manifest.columns, key=manifest.key), blocks.Plan(frozenset(), manifest.blocks)
+    rowfile.check(path, schema, made, rowfile.Written(rows=1100, collisions=0, samples=()))
+    with pytest.raises(DamagedVersion, match="blocks holds 3 blocks of 1024 rows"):
+        rowfile.check(path, schema, made, rowfile.Written(rows=1024, collisions=0, samples=()))
+    with pytest.raises(DamagedVersion, match="does not hold the rows"):
+        rowfile.check(path, schema, made, rowfile.Written(rows=1101, collisions=0, samples=()))
+    last, _ = desk.entries(b"blocks")[-1]
+    with (
+        lmdb.open(str(path), subdir=False, lock=False, max_dbs=8) as environment,
+        environment.begin(write=True, db=environment.open_db(b"blocks")) as transaction,
+    ):
+        head = bytearray(transaction.get(last) or b"")
+        head[0] ^= 1
+        transaction.put(last, bytes(head))
+    with pytest.raises(DamagedVersion, match="failed its checksum"):
+        rowfile.check(path, schema, made, rowfile.Written(rows=1100, collisions=0, samples=()))
 
 
 def test_batches_stay_small_when_rows_are_large(desk: Desk) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from havok.keys import KeyColumn, encode
 from loader import duck, twin
+from loader.schema import Schema
 from tests.loader.conftest import SMALL, Desk
 
 
@@ -42,12 +43,12 @@ def test_rows_query_gives_the_key_encoding_in_order(desk: Desk) -> None:
 
 def test_only_long_strings_may_hash(desk: Desk) -> None:
     with duck.session(SMALL, desk.config_dir / "spill") as connection:
-        desk.load("SELECT repeat('k', 252) AS id")
-        short = twin.open_twin(connection, desk.place() / "rows.parquet")
-        assert not twin.may_hash(connection, short, (KeyColumn("id", "string"),))
-        desk.load("SELECT repeat('k', 300) AS id")
-        long = twin.open_twin(connection, desk.place() / "rows.parquet")
-        assert twin.may_hash(connection, long, (KeyColumn("id", "string"),))
+        for size, tag, hashed in ((252, 1, set()), (252, 60, {"by_tag"}), (300, 1, {None, "by_tag"})):
+            desk.load(f"SELECT repeat('k', {size}) AS id, repeat('t', {tag}) AS tag", indexes={"by_tag": ("tag",)})
+            manifest = desk.manifest()
+            found = twin.open_twin(connection, desk.place() / "rows.parquet")
+            schema = Schema(columns=manifest.columns, key=manifest.key, indexes=manifest.indexes)
+            assert twin.hashed_orders(connection, found, schema) == hashed
 
 
 def test_a_data_directory_may_look_like_a_pattern(tmp_path: Path) -> None:

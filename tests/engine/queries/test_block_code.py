@@ -7,12 +7,13 @@ import lmdb
 import msgspec
 import pytest
 
+from engine.queries import query_program
 from engine.queries.block_code import has_blocks
 from engine.queries.query_program import CompiledQuery
-from engine.snapshot import Snapshot
+from engine.snapshot import Snapshot, open_snapshot
 from engine.sql.front import compile_sql
 from havok.blocks import WORDS_DB
-from havok.errors import DamagedVersion
+from havok.errors import DamagedVersion, TooManyRows
 from havok.manifest import ROWS_FILE
 from havok.settings import DatasetSettings
 from tests.engine.oracle import Oracle, without_blocks
@@ -107,6 +108,32 @@ def test_a_cursor_of_one_way_goes_on_in_the_other(oracle: Oracle, select: str, t
     assert len(wanted) > 2
     for (_, before), (rows, following) in zip([(None, None), *wanted], wanted, strict=False):
         assert page(oracle, asked, before) == (rows, following)
+
+
+def test_rows_that_wait_to_be_sorted_are_bounded(oracle: Oracle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(query_program._RUNTIME, "HELD_BYTES_MAX", 20 * query_program.KEPT_BYTES)
+    for tail, rows in (("ORDER BY v LIMIT 30", "k = 'k1'"), ("ORDER BY v", "k = 'k1'")):
+        with pytest.raises(TooManyRows, match="to be sorted"):
+            page(oracle, compiled(oracle, f"SELECT n FROM t WHERE {rows} {tail}"), None)
+    found, _ = page(oracle, compiled(oracle, "SELECT n FROM t WHERE k = 'k1' AND n < 50 ORDER BY v"), None)
+    assert len(found) == 17
+
+
+def test_a_chunk_has_fewer_rows_where_they_are_wide(oracle: Oracle) -> None:
+    """A loop is held for one chunk at a time."""
+    names = [f"c{number}" for number in range(100)]
+    wide = ", ".join(f"TIMESTAMP '2024-01-01' + to_seconds(i) AS {name}" for name in names)
+    built, twin = oracle.built(
+        "wide", f"SELECT 'k' AS k, i AS n, {wide} FROM range(50) r(i)", DatasetSettings(key=("k", "n"))
+    )
+    built.release()
+    snapshot = open_snapshot(twin.parent)
+    text = f"SELECT {', '.join(names)} FROM wide WHERE k = 'k'"
+    asked = CompiledQuery(compile_sql(text, {"wide": snapshot.manifest}, {}).query, "q", [])
+    sizes = [len(rows) for rows in asked.bind({"wide": snapshot}, 1000)() if rows]
+    snapshot.release()
+    assert sum(sizes) == 50
+    assert max(sizes) * len(names) <= query_program.CHUNK_VALUES
 
 
 def test_damaged_words_refuse_the_program_and_leave_no_lease(oracle: Oracle) -> None:
