@@ -57,7 +57,7 @@ def names(identifiers: Sequence[str]) -> str:
 def session(settings: LoaderSettings, spill_dir: Path, search_dir: Path | None = None) -> Iterator[Session]:
     """A session that spills into `spill_dir`; relative paths in SQL start at `search_dir`.
 
-    The process grows to 100 to 300 MB over `memory_mb`: what DuckDB itself, its results and LMDB's dirty
+    The process grows to 100 to 250 MB over `memory_mb`: what DuckDB itself, its results and LMDB's dirty
     pages take.
     """
     memory_mb = settings.memory_mb

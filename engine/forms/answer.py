@@ -18,7 +18,6 @@ from typing import Any
 import msgspec
 
 from engine.column import OutputColumn
-from engine.queries.casts import moment_text
 from engine.sqltype import PLAIN_SCALE_MAX, family, width_and_scale
 
 NULL = msgspec.Raw(b"null")
@@ -72,11 +71,11 @@ def shown(kind: str) -> Callable[[Any], Any] | None:
 
 
 def _moment(value: datetime.datetime) -> datetime.datetime | str:
-    """As a stored row has it; a whole second is so already."""
-    if not value.microsecond:
+    """As a stored row has it; one whose fraction does not end in zeros is so already."""
+    if not value.microsecond or value.microsecond % 10:
         return value
-    text = moment_text(value).replace(" ", "T")
-    return text[:-3] + "Z" if value.tzinfo is not None else text
+    text = value.isoformat()
+    return text.rstrip("0") if value.tzinfo is None else text[:-6].rstrip("0") + "Z"
 
 
 def _digits(value: Decimal) -> msgspec.Raw:

@@ -30,7 +30,7 @@ from havok.blocks import BLOCK_ROWS
 from havok.errors import QueryFailed
 from havok.keys import ELEMENT
 
-CHUNK_VALUES = 2048  # of a chunk of columns: moments take half a microsecond each, taken out and rendered
+CHUNK_VALUES = 2048  # of a chunk of columns, a moment for two: a microsecond, taken out and rendered
 KEPT_BYTES = 512  # about what a row takes that waits to be sorted
 
 # Yields lists of answered rows; returns where the next page begins, or None.
@@ -108,7 +108,8 @@ class _Code:
         rows_of_joined = CHUNK_BYTES // (joined + 1)
         if isinstance(self.source, BlockSource):
             columns = self.source.columns
-            chunk_rows = max(1, min(BLOCK_ROWS // shares, rows_of_joined, CHUNK_VALUES // (len(columns[0]) or 1)))
+            values = sum(2 if family(column.type) == "moment" else 1 for column, _ in self.source.fields(0)) or 1
+            chunk_rows = max(1, min(BLOCK_ROWS // shares, rows_of_joined, CHUNK_VALUES // values))
             first_rows = FIRST_ROWS if query.is_in_scan_order else chunk_rows
             return BlockScan(snapshot, query.seek.index, rows_max, columns, (first_rows, chunk_rows))
         return Scan(snapshot, query.seek.index, rows_max, max(1, min(CHUNK_ROWS // shares, rows_of_joined)))

@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[2]
 ROWS = 800_000  # of about 500 bytes: 400 MB of rows against 192 MB of DuckDB memory
 MEMORY_MB = 192
 # Python, DuckDB's code and allocator, a batch of packed columns, LMDB's dirty pages and pages of the file mapped by
-# the check, which the kernel takes back as it likes: up to 307 MB in five runs. With the table in memory it
+# the check, which the kernel takes back as it likes: 217 to 226 MB in three runs. With the table in memory it
 # would be over 500.
-BESIDE_MB = 380
+BESIDE_MB = 280
 
 CHILD = """
 import sys
