@@ -29,7 +29,7 @@ def table(tmp_path_factory: pytest.TempPathFactory, rows: int) -> Path:
 
 
 def test_load_of_parquet(benchmark: BenchmarkFixture, tmp_path: Path, table: Path, rows: int) -> None:
-    result: LoadResult = benchmark(load, tmp_path, DATASET, (KEY,), str(table))
+    result: LoadResult = benchmark(load, tmp_path, DATASET, KEY, str(table))
     assert result.rows == rows
 
 
@@ -40,6 +40,6 @@ def test_load_of_a_small_csv(benchmark: BenchmarkFixture, tmp_path: Path) -> Non
 
 def test_verifying_the_rows_file(benchmark: BenchmarkFixture, tmp_path: Path, table: Path) -> None:
     """What every worker reads before it opens a version: also what warms its pages."""
-    result = load(tmp_path, DATASET, (KEY,), str(table))
+    result = load(tmp_path, DATASET, KEY, str(table))
     version = version_dir(tmp_path, DATASET, result.version)
     benchmark(verify_file, version / ROWS_FILE, read_manifest(version).files[ROWS_FILE])
