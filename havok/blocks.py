@@ -110,11 +110,12 @@ class Block:
         common = self._common
         if not key.startswith(common):
             return 0 if key < common else self.count
-        rest, keys, count = key[len(common) :], self._keys, self.count
-        low, high = 0, count
+        rest, head = key[len(common) :], 4 * (self.count + 1)
+        ends, rests = self._keys[:head].cast("I"), self._keys[head:]
+        low, high = 0, self.count
         while low < high:
             middle = (low + high) >> 1
-            if text_at(keys, count, middle) < rest:
+            if bytes(rests[ends[middle] : ends[middle + 1]]) < rest:
                 low = middle + 1
             else:
                 high = middle

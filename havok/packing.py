@@ -72,16 +72,18 @@ class Unpacker:
             return shown(unpack_from(f"<{last - first}{code}", section, first * size))  # type: ignore[misc]
 
         def some(section: memoryview, count: int, places: Sequence[int]) -> Values:
-            first = min(places)  # unpacking those between takes less than going from one to the next
-            found = unpack_from(f"<{max(places) + 1 - first}{code}", section, first * size)
-            chosen = tuple([found[place - first] for place in places])
-            return chosen if shown is None else shown(chosen)
+            numbers = section.cast(code)  # type: ignore[call-overload]  # one of struct's; as the machine has them
+            return [numbers[place] for place in places]
+
+        def some_shown(section: memoryview, count: int, places: Sequence[int]) -> Values:
+            numbers = section.cast(code)  # type: ignore[call-overload]
+            return shown([numbers[place] for place in places])  # type: ignore[misc]
 
         self.many = many if shown is None else many_shown
-        self.some = some
+        self.some = some if shown is None else some_shown
 
 
-def _shown(packed: Packed, words: Values) -> Callable[[tuple[Any, ...]], Values] | None:
+def _shown(packed: Packed, words: Values) -> Callable[[Values], Values] | None:
     """What makes values of the numbers that are stored; None: they are the values."""
     null = packed.null
     if packed.form == "int":

@@ -64,7 +64,13 @@ class BlockChunk:
 
     def late(self, numbers: Sequence[int]) -> Iterator[tuple[Any, ...]]:
         """What is wanted late of some of `numbers`. Raises DamagedVersion."""
-        block, places = self._block, [self._place(number) for number in numbers]
+        block, start = self._block, self.numbers.start
+        if self._reverse:
+            end = self._last - 1 + start
+            places = [end - number for number in numbers]
+        else:
+            begin = self._first - start
+            places = [begin + number for number in numbers]
         columns = [unpacker.some(block.section(section), block.count, places) for section, unpacker in self._late]
         return zip(*columns, strict=True)
 
@@ -160,11 +166,14 @@ class BlockScan:
 
 def late_rows(snapshot: Snapshot, chunks: Sequence[BlockChunk], numbers: Sequence[int]) -> list[tuple[Any, ...]]:
     """What is wanted late of numbered rows, in their order. Raises StoreDown."""
-    wanted: dict[int, list[int]] = {}
-    places = [_chunk_of(chunks, number) for number in numbers]
+    starts = [chunk.numbers.start for chunk in chunks]
+    places = [bisect_right(starts, number) - 1 for number in numbers]
+    wanted: dict[int, list[int]] = {place: [] for place in places}
     for place, number in zip(places, numbers, strict=True):
-        wanted.setdefault(place, []).append(number)
+        wanted[place].append(number)
     try:
+        if len(wanted) == 1:
+            return list(chunks[places[0]].late(numbers))
         found = {place: chunks[place].late(asked) for place, asked in wanted.items()}
     except DamagedVersion as error:
         raise damaged(snapshot, error) from None
@@ -173,11 +182,7 @@ def late_rows(snapshot: Snapshot, chunks: Sequence[BlockChunk], numbers: Sequenc
 
 def key_of(chunks: Sequence[BlockChunk], number: int) -> bytes:
     """The stored key of a numbered row."""
-    return chunks[_chunk_of(chunks, number)].key(number)
-
-
-def _chunk_of(chunks: Sequence[BlockChunk], number: int) -> int:
-    return bisect_right(chunks, number, key=_start) - 1
+    return chunks[bisect_right(chunks, number, key=_start) - 1].key(number)
 
 
 def _start(chunk: BlockChunk) -> int:
