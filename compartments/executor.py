@@ -22,7 +22,7 @@ from time import monotonic
 import msgspec
 
 from compartments import frames
-from compartments.process import ExecutorSettings
+from compartments.process import PoolSettings
 from engine.analysis.twins import Twins, out_of_memory
 from engine.forms.answer import Answer
 from engine.forms.rendering import Renderings
@@ -37,12 +37,12 @@ READ_BYTES = 64 * 1024
 
 
 class Executor:
-    def __init__(self, settings: ExecutorSettings, requests_fd: int, answers_fd: int) -> None:
+    def __init__(self, settings: PoolSettings, requests_fd: int, answers_fd: int) -> None:
         self._settings = settings
         self._requests_fd = requests_fd
         self._answers_fd = answers_fd
         self._twins = Twins(Path(settings.data_dir), settings.memory_mb, settings.threads)
-        self._room = Room(settings.memory_mb)
+        self._headroom = Headroom(settings.memory_mb)
         self._asked: queue.SimpleQueue[frames.Ask] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._running: int | None = None
@@ -68,7 +68,7 @@ class Executor:
             for piece in self._body(ask):
                 for start in range(0, len(piece), frames.PIECE_BYTES):
                     self._check()
-                    self._send(frames.Piece(piece[start : start + frames.PIECE_BYTES]))
+                    self._pass(frames.Piece(piece[start : start + frames.PIECE_BYTES]))
             return frames.End(ask.number)
         except QueryTimeout:
             return frames.End(ask.number, QueryTimeout.code, frames.too_long(self._settings.timeout_s))
@@ -92,12 +92,12 @@ class Executor:
         first = next(chunks, None)  # what fails, fails most often before the first row: then no byte is out
         yield rendering.start()
         if first is not None:
-            with self._room:
+            with self._headroom:
                 piece = rendering.rows([answer.row(*row) for row in first])
             yield piece
             for chunk in chunks:
                 self._check()
-                with self._room:
+                with self._headroom:
                     piece = rendering.rows([answer.row(*row) for row in chunk])
                 yield piece
         yield rendering.end(None)
@@ -108,19 +108,23 @@ class Executor:
             if self._cancelled or monotonic() > self._deadline_s:
                 raise QueryTimeout
 
-    def _send(self, value: frames.Up) -> None:
+    def _pass(self, piece: frames.Piece) -> None:
         """Waits while the worker does not read: that is what slows a query down for a slow caller.
 
         It is not the query's time: its deadline moves on by as much. How long the caller may take, the worker decides.
         """
-        left = memoryview(frames.frame(value))
         with self._lock:
             began_s = self._writing_since_s = monotonic()
-        while left:
-            left = left[os.write(self._answers_fd, left) :]
+        self._send(piece)
         with self._lock:
             self._writing_since_s = None
             self._deadline_s += monotonic() - began_s
+
+    def _send(self, value: frames.Up) -> None:
+        """As soon as the worker reads. After an end the deadline may be the next query's already."""
+        left = memoryview(frames.frame(value))
+        while left:
+            left = left[os.write(self._answers_fd, left) :]
 
     # -- the thread that listens ----------------------------------------------------------
 
@@ -171,7 +175,7 @@ class Executor:
                 self._cancelled = True
 
 
-class Room:
+class Headroom:
     """As much memory again while rows are written out: what ends there for want of it may take the process with it.
 
     A row that only just fitted has no room beside it for its text, and msgspec's encoder does not survive that.
@@ -193,7 +197,7 @@ def limit_data(wanted_mb: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
 
 
-def limit_itself(settings: ExecutorSettings) -> None:
+def limit_itself(settings: PoolSettings) -> None:
     """Memory above DuckDB's own limit, which does not count everything; and others first."""
     limit_data(settings.memory_mb + BESIDE_MB)
     with contextlib.suppress(PermissionError):
@@ -201,7 +205,7 @@ def limit_itself(settings: ExecutorSettings) -> None:
 
 
 def main() -> None:
-    settings = msgspec.json.decode(sys.argv[1], type=ExecutorSettings)
+    settings = msgspec.json.decode(sys.argv[1], type=PoolSettings)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's business alone

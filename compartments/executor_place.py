@@ -16,7 +16,7 @@ from time import monotonic
 import msgspec
 
 from compartments import frames
-from compartments.process import ExecutorSettings
+from compartments.process import PoolSettings
 from compartments.remote_answer import RemoteAnswer
 from compartments.restarts import Restarts, after_death
 from compartments.tally import Tally
@@ -27,13 +27,14 @@ log = logging.getLogger(__name__)
 
 READ_BYTES = 64 * 1024  # buffered below the frames
 START_S = 30.0  # reading a program from a slow disk takes long; 0.3 s when it was read before
+DYING_S = 1.0  # between the end of its pipes and its own, which says why
 GRACE_S = 2.0  # beyond its time limit, or once cancelled, before SIGKILL
 LOOK_AGAIN_S = 0.05  # at whether it is over its time, which stands still while it waits for its caller
 
 
 class Place:
     def __init__(
-        self, settings: ExecutorSettings, next_answer: Callable[[], Awaitable[RemoteAnswer]], tally: Tally
+        self, settings: PoolSettings, next_answer: Callable[[], Awaitable[RemoteAnswer]], tally: Tally
     ) -> None:
         self._settings = settings
         self._next = next_answer
@@ -84,7 +85,8 @@ class Place:
                     self._answer = None
                     if self._late is not None:
                         self._late.cancel()
-                    answer.end(StoreDown("the query engine ended in the middle of the answer", retry_after_s=1))
+                    what = "ended in the middle of the answer" if self._asked else "did not start"
+                    answer.end(StoreDown(f"the query engine {what}", retry_after_s=1))
         finally:
             await self._end_child()
 
@@ -142,7 +144,10 @@ class Place:
             sys.executable, "-P", "-m", "compartments.executor", msgspec.json.encode(self._settings).decode(),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, limit=READ_BYTES,
         )  # fmt: skip
-        await asyncio.wait_for(self._read(child), START_S)
+        try:
+            await asyncio.wait_for(self._read(child), START_S)
+        except TimeoutError:
+            raise TimeoutError(f"not within {START_S:g} s") from None
         return child
 
     async def _read(self, child: asyncio.subprocess.Process) -> frames.Up:
@@ -176,7 +181,10 @@ class Place:
 
     async def _bury(self, answer: RemoteAnswer, error: Exception) -> None:
         child = self._child
-        pid = child.pid if child is not None else 0
+        if child is not None and isinstance(error, EOFError | ConnectionError):  # it closed its pipes: it is ending
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(child.wait(), DYING_S)
+        why = _why(child, error)
         await self._end_child()
         if self._killed:
             self._note(answer, None)
@@ -185,10 +193,9 @@ class Place:
         lived_s = monotonic() - self._started_s
         self._restarts, wait_s = after_death(self._restarts, lived_s, random.random())
         self._rested_s = monotonic() + wait_s
-        why = str(error) or type(error).__name__
-        if child is not None and child.returncode is not None and child.returncode < 0:
-            why = f"signal {-child.returncode}"
-        reason = f"executor (pid {pid}) is gone in the middle of a query ({why}); another can start in {wait_s:.1f} s"
+        who = "executor" if child is None else f"executor (pid {child.pid})"
+        what = "is gone in the middle of a query" if self._asked else "did not start"
+        reason = f"{who} {what} ({why}); another can start in {wait_s:.1f} s"
         self._tally.crash(answer.service, reason, monotonic())
 
     async def _end_child(self) -> None:
@@ -201,3 +208,11 @@ class Place:
         await child.wait()
         if child.stdin is not None:
             child.stdin.close()
+
+
+def _why(child: asyncio.subprocess.Process | None, error: Exception) -> str:
+    """What it died of; while it lives, what it is killed for."""
+    code = child.returncode if child is not None else None
+    if code is None:
+        return str(error) or type(error).__name__
+    return f"exit code {code}" if code >= 0 else f"signal {-code}"

@@ -16,7 +16,7 @@ from typing import Any
 
 from compartments import frames
 from compartments.executor_place import Place
-from compartments.process import ExecutorSettings
+from compartments.process import PoolSettings
 from compartments.remote_answer import RemoteAnswer
 from compartments.tally import Tally
 from engine.analysis.analytical import Analytical
@@ -29,7 +29,7 @@ READER_S_MIN = 5.0  # as long as a connection may stand still; see engine.http.p
 class Executors:
     """`tally` is shared with the pools before and beside it: a counter never falls."""
 
-    def __init__(self, settings: ExecutorSettings, tally: Tally | None = None) -> None:
+    def __init__(self, settings: PoolSettings, tally: Tally | None = None) -> None:
         self._settings = settings
         self.tally = tally or Tally()
         self._patience_s = max(settings.timeout_s, READER_S_MIN)
@@ -42,7 +42,7 @@ class Executors:
 
     @property
     def pids(self) -> list[int]:
-        """Of the processes there are, for the status and the tests."""
+        """Of the processes there are, for the tests."""
         return [pid for place in self._places if (pid := place.pid)]
 
     @property

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from compartments.deployment import Deployment, Refusal
-from compartments.intended import as_set, as_they_were, kept, lost_index, retyped, unbuilt, with_types
+from compartments.intended import as_set, kept, lost_index, unbuilt
+from compartments.retyping import as_they_were, retyped, with_types
 from engine.front import datasets_of, plan_service
 from engine.plan import Analysis, Plan, PlanError
 from havok.errors import Fault

@@ -4,42 +4,43 @@ Rule: a pool whose limits are no longer anyone's answers what it was asked and e
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 
 from compartments.executors import Executors
-from compartments.process import ExecutorSettings
+from compartments.process import PoolSettings
 from compartments.tally import Tally
-from havok import settings as limits
 from havok.messages import ExecutorGauge
+from havok.settings import ExecutorSettings
 
 
 class Pools:
     def __init__(self, data_dir: Path, loop: asyncio.AbstractEventLoop) -> None:
         self._data_dir = str(data_dir)
         self._loop = loop
-        self._pools: dict[limits.ExecutorSettings, Executors] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._pools: dict[ExecutorSettings, Executors] = {}
+        self._ending: dict[asyncio.Task[None], Executors] = {}
         self._tally = Tally()
 
     @property
     def gauges(self) -> tuple[ExecutorGauge, ...]:
-        """Of every place for a process there is."""
-        return tuple(gauge for pool in self._pools.values() for gauge in pool.gauges)
+        """Of every place for a process there is, those that end included."""
+        return tuple(gauge for pool in self._all() for gauge in pool.gauges)
 
     @property
     def queries(self) -> dict[str, int]:
         """How many wait for a process, and what became of all others."""
-        counts: dict[str, int] = {"waiting": sum(pool.queued for pool in self._pools.values())}
+        counts: dict[str, int] = {"waiting": sum(pool.queued for pool in self._all())}
         counts.update(self._tally.counts.items())
         return counts
 
-    def of(self, settings: limits.ExecutorSettings) -> Executors:
+    def of(self, settings: ExecutorSettings) -> Executors:
         """The pool with these limits; its processes start when they are needed."""
         found = self._pools.get(settings)
         if found is None:
             found = self._pools[settings] = Executors(
-                ExecutorSettings(
+                PoolSettings(
                     data_dir=self._data_dir,
                     processes_max=settings.processes,
                     memory_mb=settings.memory_mb,
@@ -50,12 +51,19 @@ class Pools:
             )
         return found
 
-    def keep(self, wanted: Iterable[limits.ExecutorSettings]) -> None:
+    def keep(self, wanted: Iterable[ExecutorSettings]) -> None:
         """Ends the others."""
         for settings in self._pools.keys() - set(wanted):
-            task = self._loop.create_task(_end(self._pools.pop(settings)))
-            self._ending.add(task)
-            task.add_done_callback(self._ending.discard)
+            pool = self._pools.pop(settings)
+            task = self._loop.create_task(_end(pool))
+            self._ending[task] = pool
+            task.add_done_callback(self._ended)
+
+    def _all(self) -> Iterator[Executors]:
+        return chain(self._pools.values(), self._ending.values())
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        del self._ending[task]
 
     async def close(self) -> None:
         """Every process has ended."""

@@ -36,8 +36,8 @@ class GateSettings(msgspec.Struct, frozen=True):
         return Path(self.data_dir)
 
 
-class ExecutorSettings(msgspec.Struct, frozen=True):
-    """Executors of one worker; `processes_max` and `queue_max` are the worker's side of it."""
+class PoolSettings(msgspec.Struct, frozen=True):
+    """Executors of a worker that have the same limits; `processes_max` and `queue_max` are the worker's side of it."""
 
     data_dir: str
     processes_max: int = 1

@@ -6,18 +6,18 @@ reads too slowly loses this answer, and nobody else anything.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
 
 from compartments import frames
+from engine.http.answering import asleep
 from havok.errors import HavokError, SlowReader
 
+log = logging.getLogger(__name__)
+
 UNREAD_BYTES_MAX = 256 * 1024  # of an answer, before its executor waits; a socket's send buffer is as large
-
-
-def _nobody() -> None:
-    """Nobody waits for the answer."""
 
 
 class RemoteAnswer:
@@ -31,7 +31,7 @@ class RemoteAnswer:
     ) -> None:
         self.service = service
         self.ask = ask
-        self.wake: Callable[[], None] = _nobody
+        self.wake: Callable[[], None] = asleep
         self.closed = False
         self._patience_s = patience_s
         self._on_close = on_close
@@ -94,7 +94,7 @@ class RemoteAnswer:
         self._pieces.append(piece)
         self._unread += len(piece)
         self._room.clear()
-        self.wake()
+        self._wake()
         if not self._full():
             return None
         self._waits_since_s = monotonic()
@@ -121,4 +121,12 @@ class RemoteAnswer:
         self._ended, self._error = True, error
         self._room.set()
         if not self.closed:
+            self._wake()
+
+    def _wake(self) -> None:
+        """What fails on the caller's side costs him his answer; no executor dies of it, nor its place."""
+        try:
             self.wake()
+        except Exception:
+            log.exception("service %s: who waits for an answer failed to take it; it is given up", self.service)
+            self.close()

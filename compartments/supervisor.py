@@ -6,7 +6,7 @@ Rule: it serves no data request. It reads configuration and snapshots, and write
 import asyncio
 import logging
 import os
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -19,7 +19,7 @@ from compartments.bus import Wire
 from compartments.claim import listen, lock_data_dir, next_epoch
 from compartments.configuration import Configuration
 from compartments.deployment import peers_key
-from compartments.first_loads import FirstLoads, changed
+from compartments.first_loads import FirstLoads, changed_datasets
 from compartments.fleet import Fleet, Patience, end_orphans
 from compartments.ledger import Ledger
 from compartments.live import Choice
@@ -51,7 +51,7 @@ class Supervisor:
         self._patience = patience or Patience()
         self.data_dir = self._configuration.data_dir
         self._applying = asyncio.Lock()  # one change of settings at a time
-        self._first_loads = FirstLoads(load_command, self.data_dir, lambda: self.settings)
+        self.first_loads = FirstLoads(load_command, self.data_dir, lambda: self.settings)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ended = asyncio.Event()
         self._peers: dict[str, list[str]] = {}
@@ -84,7 +84,7 @@ class Supervisor:
         self.fleet.resize(self.settings.compartments)
         self._own(self._beat())
         self._own(self._watch())
-        self._own(self._first_loads.run(self.settings.datasets))
+        self._load_first(self.settings.datasets)
 
     @property
     def settings(self) -> Settings:
@@ -134,11 +134,10 @@ class Supervisor:
         async with self._applying:
             loaded = self._configuration.changed()
             await self._apply(loaded)
-        self._own(self._first_loads.run(loaded.settings.datasets))  # those that failed may be mended by now
+        self._load_first(loaded.settings.datasets)  # those that failed may be mended by now
 
     async def _apply(self, loaded: Loaded) -> None:
         """New compartments first, then services move, then what is left over retires."""
-        unknown = changed(self.settings, loaded.settings)
         grown = {**self.settings.compartments, **loaded.settings.compartments}
         self._configuration.adopt(loaded)
         self.fleet.drain_s = self.settings.node.drain_s
@@ -146,7 +145,6 @@ class Supervisor:
         await self.until_serving(timeout_s=10)
         await self.rollout.apply(loaded.settings)
         self.fleet.resize(loaded.settings.compartments)
-        self._own(self._first_loads.run(unknown))
 
     # -- the bus ---------------------------------------------------------------------
 
@@ -265,7 +263,7 @@ class Supervisor:
         async with self._applying:
             loaded = self._configuration.with_services(document, file, self.rollout.live)
             self._configuration.stored.add(document)
-            await self._apply(loaded)
+            await self._change_services(loaded)
         names = sorted(parse(document))
         waiting = {name: self.rollout.waits_for(name) for name in names}
         return {"services": names, "waiting": {name: found for name, found in waiting.items() if found}}
@@ -274,17 +272,27 @@ class Supervisor:
         async with self._applying:
             loaded = self._configuration.without_service(name)
             self._configuration.stored.remove(name)
-            await self._apply(loaded)
+            await self._change_services(loaded)
         return {"services": [name]}
+
+    async def _change_services(self, loaded: Loaded) -> None:
+        """What failed to load before is not tried again for it, unless the file says something else of it by now."""
+        unknown = changed_datasets(self.settings, loaded.settings)
+        await self._apply(loaded)
+        self._load_first(unknown)
 
     def status(self) -> dict[str, Any]:
         """The document of `havok status --json`."""
         seq = (self._ledger.epoch, self._ledger.seq)
         return status(
-            self.fleet, self.rollout, self.data_dir, self._configuration.refused, seq, self._first_loads.loading
+            self.fleet, self.rollout, self.data_dir, self._configuration.refused, seq, self.first_loads.loading
         )
 
     # -- data ------------------------------------------------------------------------
+
+    def _load_first(self, names: Collection[str]) -> None:
+        self.first_loads.ask(names)
+        self._own(self.first_loads.run())
 
     async def _watch(self) -> None:
         """Notices what a killed command leaves: pointers that moved without an announcement, and stages."""

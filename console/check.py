@@ -104,7 +104,7 @@ def _lint(place: Workplace, live: Mapping[str, Manifest], plans: Mapping[str, De
             yield Fault(file, f"datasets.{name}", f"has no source and no version; load one: havok load {name} FILE")
         if name not in read:
             yield Fault(file, f"datasets.{name}", "no service reads it")
-        manifest = choose(place.data_dir, name, {}).manifest
+        manifest = live.get(name)
         served = tuple(column.name for column in manifest.key) if manifest is not None else dataset.key
         if served != dataset.key:
             reason = f"the live version is served by ({', '.join(served)}) until the next load: havok load {name}"

@@ -1,8 +1,8 @@
 """What `havok serve` says when it serves: a line to try for each service.
 
-Rule: only what works is offered. A service that waits for its data is named, and its line
-follows once the data is there. The sample key is a row of the live version that the
-service's own rules accept.
+Rule: only what works is offered. A service whose data is being loaded is named, and its line
+follows once the data is there; one that waits for a person says so. The sample key is a row
+of the live version that the service's own rules accept.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _decode_row = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 class Greeting:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
-        self._said: dict[str, str] = {}  # service → the state its last line was about
+        self._said: dict[str, str] = {}  # service → what its last line was about
         self._width = max((len(name) for name in supervisor.settings.services), default=0)
 
     def head(self, took_s: float) -> None:
@@ -49,33 +49,40 @@ class Greeting:
             wait_s = min(wait_s * 1.5, LOOK_S_MAX)
 
     async def _look(self) -> bool:
-        """Says what is new; whether something is still to come."""
+        """Says what is new; whether something is still to come by itself."""
         services = self._supervisor.status()["services"]
         more = False
         for name, found in services.items():
-            state = found["state"]
-            if self._said.get(name) != state:
-                self._said[name] = state
-                await self._say(name, found)
-            more |= state == "starting" or (state == "no_version" and self._awaited(found)[1])
+            news, is_to_come = self._waits(found) if found["state"] == "no_version" else (found["state"], False)
+            if self._said.get(name) != news:
+                self._said[name] = news
+                await self._say(name, found, news)
+            more |= is_to_come or found["state"] == "starting"
         return more
 
-    async def _say(self, name: str, found: dict[str, Any]) -> None:
+    async def _say(self, name: str, found: dict[str, Any], news: str) -> None:
         if found["state"] == "live":
             self._line(name, await asyncio.to_thread(self._curl, name))
         elif found["state"] == "faulty":
             self._line(name, terminal.paint(found["reason"], "red"))
         elif found["state"] == "no_version":
-            dataset, loads = self._awaited(found)
-            waits = f"loading {dataset} …" if loads else f"waits for its data: havok load {dataset} FILE"
-            self._line(name, terminal.paint(waits, "dim"))
+            self._line(name, terminal.paint(news, "dim"))
 
-    def _awaited(self, found: dict[str, Any]) -> tuple[str, bool]:
-        """The first of a service's datasets that has no version, and whether that is being loaded."""
-        live = self._supervisor.rollout.live
+    def _waits(self, found: dict[str, Any]) -> tuple[str, bool]:
+        """What a service without data waits for, and whether it comes by itself."""
+        loads, live = self._supervisor.first_loads, self._supervisor.rollout.live
         settings = self._supervisor.settings.datasets
-        missing = [name for name in found["datasets"] if name not in live] or found["datasets"]
-        return missing[0], all(settings[name].source is not None for name in missing)
+        missing = [name for name in found["datasets"] if name in settings and name not in live]
+        if missing and all(map(loads.awaits, missing)):
+            return f"loading {' and '.join(missing)} …", True
+        stuck = next((name for name in missing if not loads.awaits(name)), None)
+        if stuck is None:
+            return str(found["reason"]), False
+        if stuck in loads.failed:
+            return f"{stuck} could not be loaded; mend it and run: havok load {stuck}", False
+        if settings[stuck].source is None:
+            return f"waits for its data: havok load {stuck} FILE", False
+        return str(found["reason"]), False
 
     def _line(self, name: str, text: str) -> None:
         terminal.say(f"  {name:<{self._width}}  {text}")

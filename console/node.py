@@ -55,6 +55,10 @@ def holder(data_dir: Path) -> str:
         return "unknown"
 
 
+class Unanswered(NodeError):
+    """Nothing is known of what was asked for: the node said neither yes nor no."""
+
+
 class Node:
     """A connection to the supervisor; use it as a context manager."""
 
@@ -78,7 +82,7 @@ class Node:
         self._context.term()
 
     def request(self, message: messages.Request, timeout_s: float = SETTLE_S_MAX) -> Any:
-        """The reply's data. Raises NodeError with the node's reason, or when it does not answer.
+        """The reply's data. Raises NodeError with the node's reason, Unanswered when it gives none.
 
         Raises ConfigError with every fault, where the reason is a configuration.
         """
@@ -86,9 +90,9 @@ class Node:
         deadline = monotonic() + timeout_s
         while not self._socket.poll(_POLL_MS):
             if not is_running(self._data_dir):
-                raise NodeError("the node stopped before it answered; its log says why")
+                raise Unanswered("the node stopped before it answered; its log says why")
             if monotonic() > deadline:
-                raise NodeError(f"the node did not answer within {timeout_s:.0f} s; its log may say why")
+                raise Unanswered(f"the node did not answer within {timeout_s:.0f} s; its log may say why")
         reply = messages.decode_outbound(self._socket.recv())
         if not isinstance(reply, messages.Reply):
             raise NodeError("the node answered something else; is it of another version of Havok?")
@@ -114,20 +118,22 @@ def status_if_running(data_dir: Path) -> dict[str, Any] | None:
 class Hooks:
     """What the loader asks of the node (`loader.activation.NodeHooks`), running or not.
 
-    A context manager: what was staged and not announced is taken back when the block fails.
+    Whether one runs is seen when it is first asked: a build and the wait before it take long. A context manager:
+    what was staged and not announced is taken back when the block fails.
     """
 
     def __init__(self, data_dir: Path, settings: Settings) -> None:
         self._settings = settings
         self._data_dir = data_dir
-        self._node = Node(data_dir) if is_running(data_dir) else None
+        self._node: Node | None = None
+        self._sought = False
         self._staged: str | None = None
         self.flipped: dict[str, Any] | None = None  # workers and ms, once they did
         self.faulty: dict[str, str] = {}  # services that do not compile on what was accepted, as they did not before
 
     @property
     def running(self) -> bool:
-        return self._node is not None
+        return self._found() is not None
 
     @property
     def orphaned(self) -> bool:
@@ -147,9 +153,17 @@ class Hooks:
         finally:
             self._node.__exit__()
 
+    def _found(self) -> Node | None:
+        """The node, one and the same to the end. Raises NodeError when it stops just then."""
+        if not self._sought:
+            self._node = Node(self._data_dir) if is_running(self._data_dir) else None
+            self._sought = True
+        return self._node
+
     def accept(self, manifest: Manifest) -> None:
-        """Raises LoadError naming each service whose plan does not compile on the manifest."""
-        if self._node is None:
+        """Raises LoadError naming each service whose plan does not compile on the manifest, Unanswered."""
+        node = self._found()
+        if node is None:
             from compartments.live import live_manifests
             from compartments.planning import Planning
             from engine.plan import PlanError
@@ -161,18 +175,22 @@ class Hooks:
                 raise LoadError(_refused(manifest, error.detail)) from None
             return
         try:
-            self.faulty = self._node.request(messages.AcceptRequest(encode_manifest(manifest))) or {}
+            self.faulty = node.request(messages.AcceptRequest(encode_manifest(manifest))) or {}
+        except Unanswered:
+            raise
         except NodeError as error:
             raise LoadError(_refused(manifest, error.detail)) from None
 
     def stage(self, dataset: str, version: str) -> None:
-        if self._node is not None:
+        node = self._found()
+        if node is not None:
             self._staged = dataset
-            self._node.request(messages.StageRequest(dataset, version), STAGE_S_MAX)
+            node.request(messages.StageRequest(dataset, version), STAGE_S_MAX)
 
     def announce(self, dataset: str, version: str) -> None:
-        if self._node is not None:
-            self.flipped = self._node.request(messages.ActivateRequest(dataset))
+        node = self._found()
+        if node is not None:
+            self.flipped = node.request(messages.ActivateRequest(dataset))
             self._staged = None
 
 

@@ -40,8 +40,8 @@ KNOTS = {  # imports for type checkers only, which close a circle
 }
 
 # Decisions: (state, event, now) in, commands out.
-PURE = {"watermarks", "rebalance", "placement", "admission", "restarts", "planner", "quality"}
-PURE |= {"relations", "typed", "param_rules", "access", "sqltype", "scalar", "query_code", "block_code"}
+PURE = {"watermarks", "rebalance", "placement", "admission", "restarts", "planner", "quality", "retyping", "wanted"}
+PURE |= {"relations", "typed", "param_rules", "access", "sqltype", "scalar", "query_code", "block_code", "intended"}
 IMPURE_IMPORTS = {"asyncio", "socket", "os", "time", "subprocess", "threading", "random", "zmq", "psutil", "uvloop"}
 
 # What a worker must not load: it starts fast and stays small.

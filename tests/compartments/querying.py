@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from compartments.executors import Executors
-from compartments.process import ExecutorSettings
+from compartments.process import PoolSettings
 from compartments.remote_answer import RemoteAnswer
 from tests.compartments.loops import Driver, driver
 from tests.engine.twinning import Twinned
@@ -32,7 +32,7 @@ class Querying:
         self.executors = drive.loop.run_until_complete(self._made(settings))
 
     async def _made(self, settings: dict[str, Any]) -> Executors:
-        return Executors(ExecutorSettings(data_dir=str(self.data.data_dir), **settings))
+        return Executors(PoolSettings(data_dir=str(self.data.data_dir), **settings))
 
     def ask(self, sql: str, media: str = JSON, /, **values: Any) -> RemoteAnswer:
         async def run() -> RemoteAnswer:

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from compartments import frames
-from compartments.executor import BESIDE_MB, NICE
-from compartments.process import ExecutorSettings
+from compartments.executor import BESIDE_MB, NICE, Executor
+from compartments.process import PoolSettings
 from engine.analysis.analytical import Analytical
 from engine.column import OutputColumn
 from engine.forms.media import CSV
@@ -27,7 +27,7 @@ from tests.engine.twinning import Twinned
 class Pipes:
     def __init__(self, data: Twinned, **settings: Any) -> None:
         self._data = data
-        made = ExecutorSettings(data_dir=str(data.data_dir), **{"memory_mb": 128, **settings})
+        made = PoolSettings(data_dir=str(data.data_dir), **{"memory_mb": 128, **settings})
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "compartments.executor", msgspec.json.encode(made).decode()],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -119,6 +119,19 @@ def test_waiting_for_the_worker_to_read_is_no_time_of_the_query(data: Twinned) -
     pipes.close()
 
 
+def test_an_end_that_waits_to_be_read_is_no_time_of_the_next_query(data: Twinned) -> None:
+    """It may have been read, and the next query asked, before the thread that wrote it goes on."""
+    answers, written = os.pipe()
+    executor = Executor(PoolSettings(data_dir=str(data.data_dir), memory_mb=128), 0, written)
+    executor._deadline_s = 1.0
+    executor._send(frames.End(1))
+    assert executor._deadline_s == 1.0
+    assert executor._writing_since_s is None
+    executor._twins.close()
+    os.close(answers)
+    os.close(written)
+
+
 def test_a_cancelled_query_that_waits_to_be_read_ends(pipes: Pipes) -> None:
     pipes.ask(1, HUGE)
     assert isinstance(pipes.read(), frames.Piece)
@@ -201,12 +214,12 @@ def test_a_killed_worker_leaves_no_executor(data: Twinned, tmp_path: Path) -> No
 WORKER = """
 import asyncio, sys, msgspec
 from compartments.executors import Executors
-from compartments.process import ExecutorSettings
+from compartments.process import PoolSettings
 from engine.analysis.analytical import Analytical
 
 async def main():
     data_dir, query, versions = msgspec.json.decode(sys.argv[1], type=tuple[str, Analytical, dict[str, str]])
-    executors = Executors(ExecutorSettings(data_dir=data_dir, processes_max=2, memory_mb=128))
+    executors = Executors(PoolSettings(data_dir=data_dir, processes_max=2, memory_mb=128))
     answers = [executors.run("q", query, versions, {}, "application/json", False) for _ in range(2)]
     while len(executors.pids) < 2 or executors.queued:
         await asyncio.sleep(0.01)

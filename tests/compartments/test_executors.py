@@ -145,7 +145,9 @@ def test_a_process_that_does_not_obey_is_replaced_at_once(data: Twinned, monkeyp
             assert made.executors._places[0].resting_s == 0
             assert made.executors.tally.counts["timeouts"] == turn
         given_up = made.ask(SLOW)
-        made.drive.until(lambda: made.executors.gauges[0].state == "busy", what="it runs")
+        made.drive.until(
+            lambda: not made.executors.queued and made.executors.gauges[0].state == "busy", what="it runs, in another"
+        )
         os.kill(made.executors.pids[0], signal.SIGSTOP)
         given_up.close()
         assert made.body(made.ask(COUNT)) == COUNTED
@@ -188,6 +190,44 @@ def test_a_process_that_died_idle_is_replaced_unnoticed(one: Querying) -> None:
     os.kill(pid, signal.SIGKILL)
     one.drive.until(lambda: one.executors.pids == [], what="its end is known")
     assert one.body(one.ask(COUNT)) == COUNTED
+
+
+def test_whose_caller_fails_to_take_an_answer_loses_it_and_no_place(one: Querying) -> None:
+    def fail() -> None:
+        raise RuntimeError("the caller's side")
+
+    assert one.body(one.ask(COUNT)) == COUNTED
+    (pid,) = one.executors.pids
+    for sql in (HUGE, COUNT):
+        answer = one.ask(sql)
+        answer.wake = fail
+        one.drive.until(lambda answer=answer: answer.closed, 20, "it is given up")
+        assert one.body(one.ask(COUNT)) == COUNTED
+    assert one.executors.pids == [pid]
+    assert one.executors.tally.counts["crashes"] == 0
+
+
+def test_the_log_says_what_a_process_died_of(data: Twinned, caplog: pytest.LogCaptureFixture) -> None:
+    """Not of the signal that made sure of it."""
+    for _ in range(3):
+        with querying(data, threads=-1) as made, pytest.raises(StoreDown, match="did not start"):
+            made.body(made.ask(COUNT))
+    died = [message for message in caplog.messages if "executor" in message]
+    assert len(died) == 3
+    assert all("did not start (exit code 1)" in message for message in died), died
+
+
+def test_a_process_that_does_not_start_in_time_is_given_up(
+    data: Twinned, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("compartments.executor_place.START_S", 0.01)
+    with querying(data, memory_mb=128) as made:
+        with pytest.raises(StoreDown, match="did not start"):
+            made.body(made.ask(COUNT))
+        assert "did not start (not within 0.01 s)" in caplog.text
+        monkeypatch.undo()
+        assert made.body(made.ask(COUNT)) == COUNTED
+        assert len(made.executors.pids) == 1
 
 
 def test_a_process_that_always_dies_is_not_started_at_once(data: Twinned) -> None:

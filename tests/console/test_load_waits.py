@@ -88,6 +88,21 @@ def test_the_first_load_of_the_node_waits_and_leaves_it_at_what_there_is(person:
     assert "could not be loaded" not in served.words()
 
 
+def test_a_load_that_waited_goes_on_without_the_node_it_waited_for(person: Person) -> None:
+    person.things(1, rows=ROWS)
+    person.loaded("places")
+    served = person.serve(ready=False)
+    pid = int(until(lambda: holder(person)[1:] == ["first"] and holder(person), "the node loads")[0])
+    os.kill(pid, signal.SIGSTOP)
+    until(served.is_healthy, "healthy")
+    with started(person, "load", "things") as (process, said):
+        until(lambda: "waiting until that is done" in said.read_text(), "it waits")
+        assert served.stop() == 0, "a load that stands still ends with its node"
+        assert not psutil.pid_exists(pid)
+        assert process.wait(30) == 0, said.read_text()
+        assert "live on disk; no node is running" in said.read_text()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_waits_can_give_up(person: Person, number: signal.Signals) -> None:
     with (

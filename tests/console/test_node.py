@@ -9,9 +9,10 @@ import pytest
 from console.node import NOT_RUNNING, Hooks, Node, holder, is_running, status_if_running
 from havok import messages
 from havok.errors import LoadError, NodeError
-from havok.layout import control_socket, live_version, make_run_dir
+from havok.layout import control_socket, live_version, make_run_dir, version_dir
 from havok.manifest import read_manifest
 from havok.settings import Settings
+from tests import snapshots
 from tests.console.person import Person, Served
 
 
@@ -55,6 +56,14 @@ def test_without_a_node_the_hooks_do_nothing(tmp_path: Path) -> None:
         assert hooks.flipped is None
 
 
+def test_whether_there_is_a_node_is_seen_when_it_is_asked(deaf: Path) -> None:
+    """Not when a load begins: it may have to wait, and building takes its time."""
+    with Hooks(deaf, Settings()) as hooks:
+        Path(control_socket(deaf).removeprefix("ipc://")).unlink()
+        hooks.stage("things", "v")
+        assert not hooks.running
+
+
 def test_what_was_staged_is_taken_back_when_the_swap_fails(owner: Person, node: Served) -> None:
     version = owner.does("load", "things", "--no-activate", "--json").json["version"]
     before = node.status()["supervisor"]["seq"]
@@ -80,6 +89,21 @@ def test_a_manifest_that_breaks_a_service_is_refused_by_name(owner: Person, node
     )
     with Hooks(owner.data_dir, Settings()) as hooks, pytest.raises(LoadError, match="service place"):
         hooks.accept(narrow)
+
+
+def test_a_node_that_stops_refuses_no_candidate(tmp_path: Path) -> None:
+    """What it would have said of it is not known."""
+    make_run_dir(tmp_path)
+    manifest = read_manifest(version_dir(tmp_path, "things", snapshots.build(tmp_path, "things", {}, 1)))
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(control_socket(tmp_path).removeprefix("ipc://"))
+    listener.listen()
+    with Hooks(tmp_path, Settings()) as hooks:
+        assert hooks.running
+        listener.close()
+        with pytest.raises(NodeError) as caught:
+            hooks.accept(manifest)
+    assert caught.value.detail == "the node stopped before it answered; its log says why"
 
 
 def test_errors_of_the_node_are_the_commands(owner: Person, node: Served) -> None:
