@@ -219,8 +219,9 @@ def _arrays(connection: duck.Session, query: str) -> Iterator[Any]:
     """The result, an Arrow array at a time. Raises duckdb.Error, which the stream passes on as a text alone."""
     from nanoarrow import c_array_stream  # a process without blocks to make does without
 
+    stream = connection.sql(query).__arrow_c_stream__()  # what it raises is DuckDB's own, or a Ctrl-C
     try:
-        yield from c_array_stream(connection.sql(query).__arrow_c_stream__())
+        yield from c_array_stream(stream)
     except RuntimeError as error:  # what nanoarrow's own are
         reason = str(error).partition("failed (")[2].partition("): ")[2] or str(error)
         raise (duckdb.OutOfMemoryException if "Out of Memory" in reason else duckdb.Error)(reason) from None

@@ -50,7 +50,7 @@ class BlockSource(Source):
 
     def _sorted_late(self, values: Sequence[str]) -> list[str]:
         cut = ["if len(kept) > most:", *indented(1, [*self._in_order(), "yield from shortened(kept, enough)"])]
-        chunk = ["chunks.append(chunk)", *self._kept(values), *cut, *self._held(), "yield ()"]
+        chunk = ["chunks.append(chunk)", *self._kept(values), "chunk.empty()", *cut, *self._held(), "yield ()"]
         lines = [*self._wanted(), *self._none_held()]
         return [*lines, "for chunk in found:", *indented(1, chunk), *self._in_order(), *self._page()]
 

@@ -1,9 +1,9 @@
 """Rows by key range and by index from blocks of columns, in chunks, each section checked.
 
 Rule: as `engine.queries.scan`, whose bounds and ends it has, for queries all of whose columns
-are packed: no row is read, and of a block only the sections that are needed. Columns come as
-values, whole chunks of them; what only an answer needs is taken out of the rows that are
-answered.
+are packed: of a block only the sections that are needed are read, and of rows none but the keys
+beside a block, to see that none is missing. Columns come as values, whole chunks of them; what
+only an answer needs is taken out of the rows that are answered.
 """
 
 from bisect import bisect_right
@@ -53,6 +53,10 @@ class BlockChunk:
         self._block = block
         self._first, self._last, self._reverse = first, last, reverse
 
+    def empty(self) -> None:
+        """Lets go of `columns`; keys and what is wanted late can still be asked for."""
+        self.columns = []
+
     def keys(self) -> list[bytes]:
         """The stored keys of the rows."""
         found = self._block.keys(self._first, self._last)
@@ -97,6 +101,7 @@ class BlockScan:
         assert snapshot.manifest.blocks is not None, "asked for only where there are blocks"
         self._snapshot = snapshot
         self._cursor = snapshot.blocks_of(index)
+        self._entries = snapshot.cursor_of(index)
         self._rows_max = rows_max
         self._sizes = sizes
         numbered = {packed.name: (number, packed) for number, packed in enumerate(snapshot.manifest.blocks.columns, 1)}
@@ -130,38 +135,72 @@ class BlockScan:
 
     def _spans(self, start: bytes, stop: bytes | None, reverse: bool) -> Iterator[tuple[Block, int, int, bool]]:
         """(block, first row in the range, end, whether no other block follows)."""
-        cursor = self._cursor()
-        if not self._placed(cursor, start, stop, reverse):
-            return
-        more = True
-        while more:
-            key = bytes(cursor.key())
-            if stop is not None and key >= stop:
-                return
-            try:
-                block = Block(key, memoryview(cursor.value()))
-                first = block.place(start) if key < start else 0
-                last = block.count
-                if stop is not None and block.key(last - 1) >= stop:
-                    last = block.place(stop)
-            except DamagedVersion as error:
-                raise damaged(self._snapshot, error) from None
-            ended = key <= start if reverse else last < block.count
-            yield block, first, last, ended
-            if ended:
-                return
-            more = cursor.prev() if reverse else cursor.next()
+        try:
+            yield from self._backward(start, stop) if reverse else self._forward(start, stop)
+        except DamagedVersion as error:
+            raise damaged(self._snapshot, error) from None
 
-    def _placed(self, cursor: lmdb.Cursor, start: bytes, stop: bytes | None, reverse: bool) -> bool:
-        """Puts the cursor on the block in which the range begins; False: there is none."""
-        if reverse:
-            found = cursor.prev() if stop is not None and cursor.set_range(stop) else cursor.last()
-            return bool(found)
+    def _forward(self, start: bytes, stop: bytes | None) -> Iterator[tuple[Block, int, int, bool]]:
+        cursor = self._cursor()
         if not cursor.set_range(start):
-            return bool(cursor.last())
-        if bytes(cursor.key()) == start or cursor.prev():
-            return True
-        return bool(cursor.first())
+            key = _key(cursor, found=cursor.last())
+        elif bytes(cursor.key()) == start or cursor.prev():
+            key = _key(cursor, found=True)
+        else:
+            key = _key(cursor, found=cursor.first())
+        if key is None or key > start:
+            self._check(key == self._after(b""))
+        while key is not None and (stop is None or key < stop):
+            block = Block(key, memoryview(cursor.value()))
+            first, last, end = block.place(start) if key < start else 0, block.count, block.key(block.count - 1)
+            if stop is not None and end >= stop:
+                last = block.place(stop)
+            yield block, first, last, last < block.count
+            if last < block.count:
+                return
+            key = _key(cursor, found=cursor.next())
+            self._check(key == self._after(end + b"\0"))
+
+    def _backward(self, start: bytes, stop: bytes | None) -> Iterator[tuple[Block, int, int, bool]]:
+        cursor = self._cursor()
+        key = _key(cursor, found=cursor.prev() if stop is not None and cursor.set_range(stop) else cursor.last())
+        before: bytes | None = None  # the block behind: where this one ends
+        if key is None:
+            self._check(self._before(stop) is None)
+        while key is not None:
+            block = Block(key, memoryview(cursor.value()))
+            first, last, end = block.place(start) if key < start else 0, block.count, block.key(block.count - 1)
+            if before is None and stop is not None and end >= stop:
+                last = block.place(stop)
+            else:
+                self._check(end == (before or self._before(stop)))
+            yield block, first, last, key <= start
+            if key <= start:
+                return
+            before = self._before(key)
+            key = _key(cursor, found=cursor.prev())
+            self._check((before is None) == (key is None))
+
+    # Neither a block's own checksum nor those of others tell that a fault in a branch page led past some. The rows,
+    # or the entries of the index, stand in another tree, and say what is next to a block.
+
+    def _after(self, key: bytes) -> bytes | None:
+        """The first stored key of the rows, or of the index, from one on."""
+        cursor = self._entries()
+        return _key(cursor, found=cursor.set_range(key))
+
+    def _before(self, key: bytes | None) -> bytes | None:
+        """The last one before it."""
+        cursor = self._entries()
+        return _key(cursor, found=cursor.prev() if key is not None and cursor.set_range(key) else cursor.last())
+
+    def _check(self, agree: bool) -> None:
+        if not agree:
+            raise DamagedVersion("blocks of columns are not where the rows are")
+
+
+def _key(cursor: lmdb.Cursor, *, found: bool) -> bytes | None:
+    return bytes(cursor.key()) if found else None
 
 
 def late_rows(snapshot: Snapshot, chunks: Sequence[BlockChunk], numbers: Sequence[int]) -> list[tuple[Any, ...]]:

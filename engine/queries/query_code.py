@@ -66,6 +66,11 @@ class Source:
         """The columns of the first source that are read only of the rows that are answered."""
         return of_source(self._late, 0) if self._is_late else []
 
+    @property
+    def kept_values(self) -> int:
+        """How many of a row wait for others to be sorted."""
+        return len(self.query.order) + (0 if self._is_late else len(self.query.outputs))
+
     def _name(self, leaf: Expression) -> str:
         if isinstance(leaf, Column):
             return column_name(leaf)

@@ -31,7 +31,8 @@ from havok.errors import QueryFailed
 from havok.keys import ELEMENT
 
 CHUNK_VALUES = 2048  # of a chunk of columns, a moment for two: a microsecond, taken out and rendered
-KEPT_BYTES = 512  # about what a row takes that waits to be sorted
+KEPT_BYTES = 512  # about what a row takes that waits to be sorted, if it has no more than ten values
+VALUE_BYTES = 48  # of a wider one; a short text takes as much
 
 # Yields lists of answered rows; returns where the next page begins, or None.
 Select = Callable[..., Iterator[Sequence[Any]]]
@@ -73,7 +74,7 @@ class CompiledQuery:
             "late_rows": partial(block_scan.late_rows, snapshot),
             "Answer": self.answer.row,
             "JOINED_BYTES": joined,
-            "KEPT_BYTES": KEPT_BYTES + joined,
+            "KEPT_BYTES": max(KEPT_BYTES, VALUE_BYTES * code.source.kept_values) + joined,
             "State": self._state,
             **_RUNTIME,
         }

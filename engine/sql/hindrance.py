@@ -89,7 +89,9 @@ def _why(condition: exp.Expr, name: str, what: str, query: Query, source: Source
         return _of_or(condition, name, what, source)
     if condition.args.get("negate"):
         return _free("NOT", name, what)
-    if isinstance(condition, exp.Like | exp.ILike) and _is(condition.this.unnest(), name, source):
+    if isinstance(condition, exp.ILike):
+        return f"ILIKE is no way into {what}: load lower({name}) as a column of its own, index it and compare that"
+    if isinstance(condition, exp.Like) and _is(condition.this.unnest(), name, source):
         return f"LIKE is no way into {what}: for texts that begin alike write {name} >= :first AND {name} < :after"
     if type(condition) in _FREE:
         return _free(_FREE[type(condition)], name, what)

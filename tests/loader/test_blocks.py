@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 from typing import Any
+from unittest.mock import Mock
 
 import duckdb
 import msgspec
@@ -179,6 +180,15 @@ def test_a_query_that_fails_while_it_streams_is_duckdbs_error(desk: Desk) -> Non
         query = f"SELECT encode('k') AS {twin.ENCODING}, CASE WHEN i > 250_000 THEN error('no more') ELSE i END AS i"
         with pytest.raises(duckdb.Error, match="no more"):
             list(blocks.entries(connection, f"{query} FROM range(300_000) r(i)", made))
+
+
+def test_a_ctrl_c_while_it_sorts_is_no_error_of_the_data() -> None:
+    """DuckDB's RuntimeError is known to who publishes."""
+    connection = Mock()
+    connection.sql.return_value.__arrow_c_stream__ = Mock(side_effect=RuntimeError("Query interrupted"))
+    made = blocks.Plan(frozenset(), Blocks((Packed("i", "int", "q"),), (None,)), ("i",))
+    with pytest.raises(RuntimeError, match="interrupted"):
+        list(blocks.entries(connection, "SELECT", made))
 
 
 def test_an_empty_table_has_empty_blocks(desk: Desk) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from engine.queries import query_program
 from engine.queries.block_code import has_blocks
+from engine.queries.block_scan import BlockChunk
 from engine.queries.query_program import CompiledQuery
 from engine.snapshot import Snapshot, open_snapshot
 from engine.sql.front import compile_sql
@@ -117,6 +118,27 @@ def test_rows_that_wait_to_be_sorted_are_bounded(oracle: Oracle, monkeypatch: py
             page(oracle, compiled(oracle, f"SELECT n FROM t WHERE {rows} {tail}"), None)
     found, _ = page(oracle, compiled(oracle, "SELECT n FROM t WHERE k = 'k1' AND n < 50 ORDER BY v"), None)
     assert len(found) == 17
+
+
+def test_wide_rows_that_wait_are_fewer(oracle: Oracle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(query_program._RUNTIME, "HELD_BYTES_MAX", 40 * query_program.KEPT_BYTES)
+    wide = ", ".join(f"word AS w{number}" for number in range(30))
+    found, _ = page(oracle, compiled(oracle, "SELECT word FROM t WHERE k = 'k1' ORDER BY v"), None)
+    assert len(found) == 33
+    with pytest.raises(TooManyRows, match="to be sorted"):
+        page(oracle, compiled(oracle, f"SELECT {wide} FROM t WHERE k = 'k1' ORDER BY v"), None)
+    found, _ = page(oracle, compiled(oracle, f"SELECT {wide} FROM t WHERE k = 'k1' ORDER BY v LIMIT 40"), None)
+    assert len(found) == 33  # of those only what they are sorted by
+
+
+@pytest.mark.parametrize("tail", ["ORDER BY v LIMIT 3", "AND maybe > 0 ORDER BY v + n LIMIT 3"])
+def test_values_that_were_looked_at_are_let_go_of(oracle: Oracle, tail: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a page of rows waits for others, however many are read."""
+    kept: list[BlockChunk] = []
+    monkeypatch.setitem(query_program._RUNTIME, "key_of", lambda chunks, _: kept.extend(chunks) or b"")
+    page(oracle, compiled(oracle, f"SELECT n, word FROM t WHERE k >= 'k0' {tail}"), None)
+    assert len(kept) > 3
+    assert [chunk.columns for chunk in kept] == [[]] * len(kept)
 
 
 def test_a_chunk_has_fewer_rows_where_they_are_wide(oracle: Oracle) -> None:

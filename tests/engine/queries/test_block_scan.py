@@ -2,14 +2,17 @@
 
 from collections.abc import Iterator
 
+import lmdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.queries.block_scan import BlockScan, key_of, late_rows
 from engine.snapshot import Snapshot, open_snapshot
+from havok.blocks import Blocks
 from havok.errors import StoreDown, TooManyRows
 from havok.keys import encode
+from havok.manifest import ROWS_FILE
 from havok.settings import DatasetSettings
 from tests.engine.oracle import Oracle
 
@@ -91,3 +94,29 @@ def test_a_damaged_block_is_not_served_and_reported(opened: Snapshot, monkeypatc
     with pytest.raises(StoreDown, match="damaged and was not served"):
         late_rows(opened, chunks, [1])
     assert REPORTED == ["a block of columns failed its checksum"] * 2
+
+
+@pytest.mark.parametrize("index", [None, "by_n"])
+@pytest.mark.parametrize("lost", [0, 2, 5])
+def test_a_block_that_is_not_found_is_missed(index: str | None, lost: int) -> None:
+    """As where a fault in a branch page leads past it: whatever else is read is whole."""
+    oracle = Oracle(BLOCK_ROWS)
+    select = f"SELECT 'k' AS k, 2 * i AS n FROM range({ROWS}) r(i)"
+    built, twin = oracle.built("t", select, DatasetSettings(key=("k", "n"), indexes={"by_n": ("n",)}))
+    built.release()
+    with (
+        lmdb.open(str(twin.parent / ROWS_FILE), subdir=False, lock=False, max_dbs=8) as environment,
+        environment.begin(write=True, db=environment.open_db(Blocks.database(index))) as transaction,
+    ):
+        transaction.delete(list(transaction.cursor().iternext(values=False))[lost])
+    reported: list[str] = []
+    snapshot = Snapshot(twin.parent, built.manifest, lambda _, reason: reported.append(reason))
+    scan = BlockScan(snapshot, index, 1000, (["n"], []), (3, 3))
+    (first, *_, last) = [stored for stored, _ in snapshot.cursor_of(index)()]
+    for ends in ((b"", None), (first, last + b"\0")):
+        for reverse in (False, True):
+            with pytest.raises(StoreDown, match="damaged and was not served"):
+                list(scan.ranges([ends], reverse=reverse))
+    assert reported == ["blocks of columns are not where the rows are"] * 4
+    snapshot.release()
+    oracle.close()

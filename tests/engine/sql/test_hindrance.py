@@ -39,6 +39,7 @@ def test_the_key_and_the_indexes_there_are_stand_in_it() -> None:
         ("tailnum = :a OR tailnum = :b", "write tailnum IN (:a, :b) instead of OR", "tailnum = :a OR tailnum"),
         ("(tailnum = :a OR (dest = :b))", "OR is no way into index by_plane: make a service of each side", None),
         ("tailnum LIKE 'N%'", "LIKE is no way into index by_plane: for texts that begin alike write tailnum >=", None),
+        ("tailnum ILIKE 'n%'", "ILIKE is no way into index by_plane: load lower(tailnum) as a column of its own", None),
         ("tailnum NOT LIKE 'N%'", "NOT is no way into index by_plane", None),
         ("NOT tailnum = :x", "NOT is no way into index by_plane", None),
         ("origin <> :x", "<> is no way into the key: say by =, IN or a range which origin is wanted", "origin"),
