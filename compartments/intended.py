@@ -70,4 +70,4 @@ def lost_index(plan: Plan | None, after: Manifest) -> Index | None:
 def kept(index: Index, dataset: str) -> str:
     """What must stand in havok.toml for the next version to have an index."""
     columns = json.dumps([column.name for column in index.columns], ensure_ascii=False)
-    return f"[datasets.{dataset}] indexes.{index.name} = {columns}"
+    return f"indexes.{index.name} = {columns} under [datasets.{dataset}]"

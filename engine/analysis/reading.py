@@ -34,6 +34,8 @@ _ADVICE = {
     "UPDATE_QUERY_NODE": "only SELECT can stand in WITH",
     "DELETE_QUERY_NODE": "only SELECT can stand in WITH",
 }
+MAKE_A_DATASET = 'make it one: [datasets.NAME] source = "…"'
+NAMED_MAX = 8  # datasets, in a refusal
 _NOWHERE = 1 << 63  # what DuckDB says of nodes it made itself is above
 _WORD = re.compile(r"[a-z_]", re.IGNORECASE)
 _PLAIN = re.compile(r"[a-z_][a-z0-9_]*", re.IGNORECASE)
@@ -94,6 +96,16 @@ def check(query: Node, datasets: Collection[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(reader.found))
 
 
+def no_dataset(name: str, known: Collection[str]) -> str:
+    """What is said of a table that is none: those there are, the nearest first, and how to have it."""
+    near = get_close_matches(name.lower(), sorted(known), n=len(known) or 1, cutoff=0.0)
+    close = get_close_matches(name.lower(), near, n=1)
+    add = f"add [datasets.{name.lower()}]" if _PLAIN.fullmatch(name) else MAKE_A_DATASET
+    shown = ", ".join([*near[:NAMED_MAX], *(["…"] if len(near) > NAMED_MAX else [])]) or "none"
+    meant = f"; did you mean {close[0]}? Or {add}" if close else f"; {add}"
+    return f"there is no dataset {name!r}{meant}; known: {shown}"
+
+
 def place(node: Node) -> tuple[int | None, int]:
     """(start, length) in bytes."""
     start, length = node.get("query_location", _NOWHERE), node.get("query_location_length", 0)
@@ -136,7 +148,10 @@ class _Reader:
                 raise self._refuse(node, _ADVICE.get(kind, f"{kind.removesuffix('_NODE')} is not supported"))
             if kind == "TABLE_FUNCTION" and node["function"]["function_name"].lower() not in TABLE_FUNCTIONS:
                 name = node["function"]["function_name"]
-                raise self._refuse(node, f"{name}() is not supported in FROM: only datasets can be read, by their name")
+                raise self._refuse(
+                    node,
+                    f"{name}() is not supported in FROM: only datasets can be read, by their name; {MAKE_A_DATASET}",
+                )
 
     def _with(self, node: Node, visible: frozenset[str]) -> frozenset[str]:
         """Each WITH query sees those before it, and itself only when it is recursive, as in DuckDB."""
@@ -161,8 +176,7 @@ class _Reader:
         if name.lower() in visible:
             return
         if name.lower() not in self._datasets:
-            close = get_close_matches(name.lower(), sorted({*self._datasets, *visible}), n=1)
-            raise self._refuse(node, f"there is no dataset {name!r}" + (f"; did you mean {close[0]}?" if close else ""))
+            raise self._refuse(node, no_dataset(name, {*self._datasets, *visible}))
         self.found.append(name.lower())
 
     def _function(self, node: Node) -> None:

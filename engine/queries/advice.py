@@ -6,6 +6,7 @@ in the order that is wanted (nothing is sorted, and LIMIT ends the reading).
 
 import json
 import re
+from collections.abc import Sequence
 
 import msgspec
 
@@ -26,22 +27,23 @@ class Advice(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The index's: of the first column and the last, which is what tells it from others."""
-        ends = dict.fromkeys((self.columns[0], self.columns[-1]))
-        return re.sub(r"[^a-z0-9]+", "_", "by_" + "_".join(ends).lower())[:NAME_CHARS_MAX]
+        """The index's: of its columns; of many, the first and the last."""
+        name = _slug(self.columns)
+        return name if len(name) <= NAME_CHARS_MAX else _slug((self.columns[0], self.columns[-1]))[:NAME_CHARS_MAX]
 
 
 def setting(advice: Advice, manifest: Manifest) -> str:
-    """What is to stand in havok.toml: the indexes there are, and this one."""
-    known = {index.name: [column.name for column in index.columns] for index in manifest.indexes}
+    """What is to stand in havok.toml, beside the indexes there are and any that another service wants."""
+    known = {index.name for index in manifest.indexes}
     name, number = advice.name, 2
     while name in known:
         name, number = f"{advice.name}_{number}", number + 1
-    listed = ", ".join(
-        f"{index} = {json.dumps(columns, ensure_ascii=False)}"
-        for index, columns in (known | {name: list(advice.columns)}).items()
-    )
-    return f"[datasets.{advice.dataset}] indexes = {{ {listed} }}"
+    columns = json.dumps(list(advice.columns), ensure_ascii=False)
+    return f"indexes.{name} = {columns} under [datasets.{advice.dataset}]"
+
+
+def _slug(columns: Sequence[str]) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", "by_" + "_".join(dict.fromkeys(columns)).lower())
 
 
 def cheaper_index(query: Query) -> Advice | None:

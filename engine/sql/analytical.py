@@ -19,8 +19,10 @@ from engine.analysis.analytical import Analytical, schema_id
 from engine.analysis.reading import Node, Refused
 from engine.column import OutputColumn
 from engine.plan import PlanError
+from engine.sql import parameters
 from engine.sql.arguments import Site, Wanted, declared_type, find_sites, wanted
 from engine.sql.statement import SQL_CHARS_MAX
+from engine.sqltype import common, family
 from havok.manifest import Manifest
 from havok.settings import ParamSettings
 
@@ -81,6 +83,7 @@ class _Compilation:
         self._session = session
         self._sql = sql
         self._manifests = {name.lower(): manifest for name, manifest in manifests.items()}
+        self._params = params
         self._declared = {name: declared_type(settings.type) for name, settings in params.items() if settings.type}
 
     def run(self) -> tuple[Analytical, dict[str, str]]:
@@ -103,6 +106,7 @@ class _Compilation:
         types = self._types(sites, found)
         inner, casts = _with_casts(body, sites, types, found)
         columns = self._describe(inner, casts, datasets, types)
+        self._check_answer([name for name, _ in columns], query)
         text = self._outer(inner, columns)
         answer = tuple(OutputColumn(name, shown.type_name(kind)) for name, kind in columns)
         schemas = tuple(schema_id(self._manifests[name].columns) for name in datasets)
@@ -138,18 +142,34 @@ class _Compilation:
             kinds = [kind for kind in own if kind is not None]
             kind = self._declared.get(name) or (kinds[0] if kinds else None)
             place = next(site.place for site in sites if site.name == name)
+            if reason := parameters.taken(name):
+                raise self._refuse(reason, place, len(name) + 1)
+            if any(found[site.place].clause == "ORDER BY" for site in sites if site.name == name):
+                raise self._refuse(parameters.no_column(name), place, len(name) + 1)
             if kind is None:
-                raise self._refuse(
-                    f'the type of :{name} is not clear; say it: params.{name} = {{ type = "string" }}',
-                    place,
-                    len(name) + 1,
-                )
+                fits = next((found[site.place].fits for site in sites if site.name == name), None)
+                raise self._refuse(parameters.unclear(name, fits), place, len(name) + 1)
             if name not in self._declared and len({other.endswith("[]") for other in kinds}) > 1:
                 raise self._refuse(
                     f":{name} is a list in one place and a single value in another", place, len(name) + 1
                 )
             types[name] = kind
+        for site in sites:
+            if reason := self._misfit(site.name, types[site.name], found[site.place]):
+                raise self._refuse(reason, site.place, len(site.name) + 1)
         return types
+
+    def _misfit(self, name: str, kind: str, place: Wanted) -> str | None:
+        """Why a parameter of this type cannot stand there, where that is known before any row is read."""
+        if place.clause in ("LIMIT", "OFFSET") and family(kind) != "int":
+            return parameters.no_count(place.clause, name)
+        if place.column and common(kind.removesuffix("[]"), place.of) is None:
+            return parameters.clash(name, self._settings_of(name), kind, place.column, place.of)
+        return None
+
+    def _settings_of(self, name: str) -> str | None:
+        settings = self._params.get(name)
+        return settings.type if settings is not None else None
 
     # -- what DuckDB says --------------------------------------------------------------
 
@@ -180,13 +200,22 @@ class _Compilation:
         finally:
             self._session.execute("SET errors_as_json = false")
         names = [str(name) for name, *_ in described]
-        for name in names:
-            if names.count(name) > 1:
-                raise PlanError(f"two columns of the answer are named {name}; give one another name: … AS {name}_2")
-            if "\0" in name:
-                raise PlanError("a column's name cannot hold a NUL character")
         kinds = (self._session.type(str(row[1])) for row in described)  # DuckDBPyType(…) would open a database
         return list(zip(names, kinds, strict=True))
+
+    def _check_answer(self, names: list[str], query: Node) -> None:
+        for number, name in enumerate(names):
+            if "\0" in name:
+                raise PlanError("a column's name cannot hold a NUL character")
+            if name in names[:number]:
+                listed = reading.spelled(query).get("select_list", [])
+                star = next((node for node in listed if node["class"] == "STAR"), None)
+                own = [node for node in listed if (node.get("alias") or node.get("column_names", [""])[-1]) == name]
+                advice = f"give one another name: … AS {name}_2"
+                if star is not None:
+                    advice = f"write the columns out instead of *, with AS for those named alike: … AS {name}_2"
+                where = reading.place(star or own[-1]) if star or own else (None, 1)
+                raise self._refuse(f"two columns of the answer are named {name}; {advice}", *where)
 
     def _outer(self, inner: str, columns: list[tuple[str, Any]]) -> str:
         """The statement to run: every column in the form of `engine.analysis.shown`, in the order of the rows."""

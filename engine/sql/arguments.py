@@ -7,6 +7,7 @@ column the parameter is first compared with; where neither is plain, the author 
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from sqlglot.errors import TokenError
 
 from engine.analysis.reading import Node, Refused
 from engine.plan import PlanError
-from engine.sql.scope import DECLARED, param_type
+from engine.sql.parameters import DECLARED, fitting, param_type
 from engine.sql.statement import quoted_parameter, without_quotes
 from havok.manifest import Manifest
 
@@ -33,10 +34,18 @@ class Site(msgspec.Struct, frozen=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What a parameter's place asks for; `alone`: it is all there is in the brackets of an IN."""
+    """What a parameter's place asks for; `alone`: it is all there is in the brackets of an IN.
+
+    `column`: the one it is compared with, of type `of`; `clause`: LIMIT, OFFSET or ORDER BY, which it is all of;
+    `fits`: the declared type that would do where no `kind` is plain.
+    """
 
     kind: str | None
     alone: bool = False
+    column: str = ""
+    of: str = ""
+    clause: str = ""
+    fits: str | None = None
 
 
 def find_sites(sql: str) -> tuple[list[Site], str]:
@@ -48,6 +57,11 @@ def find_sites(sql: str) -> tuple[list[Site], str]:
     end = len(sql)
     while tokens and tokens[-1].token_type.name == "SEMICOLON":
         end = tokens.pop().start
+    if second := next(
+        (token.start for before, token in pairwise(tokens) if before.token_type.name == "SEMICOLON"), None
+    ):
+        start = len(sql[:second].encode())
+        raise Refused("the SQL must be one SELECT statement; this is a second one", start, len(sql[second:].encode()))
     sites = []
     for before, token in zip([None, *tokens], tokens, strict=False):
         if token.token_type.name == "STRING" and (name := quoted_parameter(token.text)):
@@ -116,12 +130,20 @@ class _Finder:
         elif kind in ("COMPARE_IN", "COMPARE_NOT_IN"):
             self._in(node["children"], scopes)
         elif kind == "LIMIT_MODIFIER":
-            self._note(node["limit"], "BIGINT" if node["limit_type"] == "ROW_COUNT" else "DOUBLE")
-            self._note(node["offset"], "BIGINT")
+            is_count = node["limit_type"] == "ROW_COUNT"
+            self._put(node["limit"], Wanted("BIGINT", clause="LIMIT") if is_count else Wanted("DOUBLE"))
+            self._put(node["offset"], Wanted("BIGINT", clause="OFFSET"))
+        elif kind == "ORDER_MODIFIER":
+            for order in node["orders"]:
+                self._put(order["expression"], Wanted(None, clause="ORDER BY"))
         elif group == "CAST":
             self._note(node["child"], _cast_type(node["type_expr"]))
         elif group == "FUNCTION":
-            self._call(node["function_name"], [part["expression"] for part in node["arguments"]], scopes)
+            args = [part["expression"] for part in node["arguments"]]
+            self._call(node["function_name"], args, scopes)
+            self._beside(args, scopes, divided=node["function_name"] == "/")
+        elif kind == "OPERATOR_COALESCE":
+            self._beside(node["children"], scopes)
 
     def _call(self, name: str, args: list[Node], scopes: Sequence[Tables]) -> None:
         if name in _PATTERNS:
@@ -139,37 +161,74 @@ class _Finder:
     def _in(self, children: list[Node], scopes: Sequence[Tables]) -> None:
         self._together(children, scopes)
         if len(children) == 2 and children[1].get("class") == "PARAMETER":
-            kind = self._type(children[0], scopes)
-            self.found[children[1]["query_location"]] = Wanted(kind and f"{kind}[]", alone=True)
+            of, name = self._column(children[0], scopes)
+            kind = of and param_type(of)
+            self.found[children[1]["query_location"]] = Wanted(kind and f"{kind}[]", True, name, of or "")
 
     def _together(self, nodes: list[Node], scopes: Sequence[Tables]) -> None:
-        kinds = [kind for node in nodes if (kind := self._type(node, scopes))]
-        for node in nodes if kinds else ():
-            self._note(node, kinds[0])
+        columns = [(kind, of, name) for node in nodes for of, name in [self._column(node, scopes)]
+                   if of and (kind := param_type(of))]  # fmt: skip
+        for node in nodes if columns else ():
+            kind, of, name = columns[0]
+            self._put(node, Wanted(kind, column=name, of=of))
+        if not columns:
+            self._beside(nodes, scopes)
+
+    def _beside(self, nodes: list[Node], scopes: Sequence[Tables], *, divided: bool = False) -> None:
+        """What a parameter that nothing plain is compared with most likely is, by the columns in what it is with."""
+        places = [node for node in nodes if node.get("class") == "PARAMETER"]
+        if places:
+            kinds: list[str] = []
+            for node in nodes:
+                divided = self._gather(node, scopes, kinds) or divided
+            for node in places:
+                self._put(node, Wanted(None, fits=fitting(kinds, divided=divided)))
+
+    def _gather(self, node: Any, scopes: Sequence[Tables], kinds: list[str]) -> bool:
+        """Adds the types of the columns in an expression to `kinds`; whether something is divided there."""
+        if isinstance(node, list):
+            return max((self._gather(part, scopes, kinds) for part in node), default=False)
+        if not isinstance(node, dict) or node.get("class") == "SUBQUERY":
+            return False
+        if node.get("class") == "COLUMN_REF":
+            of, _ = self._column(node, scopes)
+            kinds += [of] if of else []
+        divided = self._gather([*node.values()], scopes, kinds)
+        return divided or node.get("function_name") == "/"
 
     def _note(self, node: Node | None, kind: str | None) -> None:
-        if node is not None and node.get("class") == "PARAMETER" and kind is not None:
-            self.found.setdefault(node["query_location"], Wanted(kind))
+        if kind is not None:
+            self._put(node, Wanted(kind))
+
+    def _put(self, node: Node | None, found: Wanted) -> None:
+        """The first that is said of a place holds."""
+        if node is not None and node.get("class") == "PARAMETER":
+            self.found.setdefault(node["query_location"], found)
 
     def _type(self, node: Node, scopes: Sequence[Tables]) -> str | None:
         """The type of a parameter beside this, when it is a dataset's column."""
+        of, _ = self._column(node, scopes)
+        return param_type(of) if of else None
+
+    def _column(self, node: Node, scopes: Sequence[Tables]) -> tuple[str | None, str]:
+        """(type, name) of a dataset's column; (None, "") for anything else."""
         if node.get("class") != "COLUMN_REF" or len(node["column_names"]) > 2:
-            return None
+            return None, ""
         *table, name = (part.lower() for part in node["column_names"])
         for tables in scopes:
             candidates = [tables[table[0]]] if table and table[0] in tables else [] if table else list(tables.values())
-            kinds = {
-                column.type
+            found = {
+                (column.type, column.name)
                 for manifest in candidates
                 if manifest is not None
                 for column in manifest.columns
                 if column.name.lower() == name
             }
-            if kinds:
-                return param_type(kinds.pop()) if len(kinds) == 1 else None
+            if found:
+                return found.pop() if len({kind for kind, _ in found}) == 1 else (None, "")
             if None in candidates:
-                return None
-        return None
+                break
+        return None, ""
 
 
 def _cast_type(node: Node) -> str | None:

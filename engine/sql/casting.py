@@ -11,7 +11,8 @@ from sqlglot import exp
 
 from engine.plan import PlanError
 from engine.queries import casts
-from engine.queries.expression import Cast, Constant, Expression
+from engine.queries.expression import Argument, Cast, Column, Constant, Expression
+from engine.sql import parameters
 from engine.sql.scope import Scope
 from engine.sql.statement import Statement
 from engine.sqltype import INTEGERS, common, family, is_number, width_and_scale
@@ -38,6 +39,8 @@ class Casting(ABC):
         left, right = self.read_as(node, left, right.type), self.read_as(node, right, left.type)
         self._check_quotes(node, left, right)
         self._check_quotes(node, right, left)
+        if common(left.type, right.type) is None:
+            raise self.clash(node, left, right)
         kind = self.common(node, left, right)
         if family(kind) == "opaque":
             raise self.refuse(node, f"{kind} values cannot be compared")
@@ -57,6 +60,20 @@ class Casting(ABC):
                 fits = kind in INTEGERS and INTEGERS[kind][0] <= int(part.value or 0) <= INTEGERS[kind][1]
                 kind = kind if fits else self.joined(node, kind, part.type, in_column=in_column)
         return kind
+
+    def clash(self, node: exp.Expression, left: Expression, right: Expression) -> PlanError:
+        """What is said of two that have no type in common: of a parameter, where its type comes from."""
+        for part, other in ((left, right), (right, left)):
+            if isinstance(part, Argument):
+                beside = other.name if isinstance(other, Column) else "what it is compared with"
+                declared = self._scope.declared(part.name)
+                return self.refuse(node, parameters.clash(part.name, declared, part.type, beside, other.type))
+        return self.refuse(node, f"{left.type} and {right.type} do not go together; write CAST(… AS {left.type})")
+
+    def by_setting(self, *parts: Expression) -> str:
+        """Which of them are of a type that was set for a parameter, to be said behind a reason."""
+        declared = {part.name: self._scope.declared(part.name) for part in parts if isinstance(part, Argument)}
+        return "".join(f"; :{name} is {kind} by params.{name}.type" for name, kind in declared.items() if kind)
 
     def joined(self, node: exp.Expression, left: str, right: str, *, in_column: bool = False) -> str:
         kind = common(left, right, in_column=in_column)

@@ -8,7 +8,8 @@ from sqlglot import exp
 
 from engine.queries.expression import Argument, Constant, Expression, Operation, Operator
 from engine.sql.casting import Casting
-from engine.sql.scope import DECLARED, param_type
+from engine.sql.parameters import DECLARED, param_type
+from engine.sqltype import common
 
 COMPARISONS: dict[type[exp.Expression], Operator] = {
     exp.EQ: "eq",
@@ -92,7 +93,9 @@ class Conditions(Casting):
         if len(items) == 1 and isinstance(items[0], exp.Placeholder):
             found = self._list(items[0], needle)
             if found is not None:
-                kind = self.joined(node, needle.type, found.type.removesuffix("[]"))
+                kind = common(needle.type, found.type.removesuffix("[]"))
+                if kind is None:
+                    raise self.clash(node, needle, found)
                 return Operation("in", (self.cast(node, needle, kind), found), "BOOLEAN", needle.nullable)
         made = [self.united(node, needle, self._item(item, needle)) for item in items]
         kinds = {left.type for left, _ in made}
@@ -134,6 +137,7 @@ class Conditions(Casting):
         )
         for part in (left, pattern):
             if part.type not in ("VARCHAR", "NULL"):
-                raise self.refuse(node, f"LIKE compares VARCHAR, this is {part.type}; write CAST(… AS VARCHAR)")
+                reason = f"LIKE compares VARCHAR, this is {part.type}; write CAST(… AS VARCHAR)"
+                raise self.refuse(node, reason + self.by_setting(part))
         found = Operation(op, (left, pattern), "BOOLEAN", left.nullable or pattern.nullable)
         return self.negated(found) if node.args.get("negate") else found

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 import msgspec
 from sqlglot import exp
 
-from engine.plan import PlanError
 from engine.queries import access
 from engine.queries.expression import (
     Aggregated,
@@ -22,16 +21,17 @@ from engine.queries.expression import (
     Grouped,
     Operation,
     children,
-    columns,
 )
 from engine.queries.expression import Call as FunctionCall
 from engine.queries.query import Lookup, Order, Output, Query, Seek
+from engine.sql.aggregates import AGGREGATES
 from engine.sql.hindrance import no_way
+from engine.sql.joins import Joins
+from engine.sql.parameters import no_column, no_count
 from engine.sql.resolver import Resolver
 from engine.sql.scope import Scope, find_sources
 from engine.sql.statement import Statement
 from engine.sqltype import INTEGERS, family
-from havok.keys import KeyKind
 from havok.manifest import Manifest
 from havok.settings import ParamSettings
 
@@ -56,10 +56,11 @@ class _Select:
         self._statement = statement
         self._scope = scope
         self._resolver = Resolver(statement, scope)
+        self._joins = Joins(statement, scope, self._resolver)
         self._args = statement.select.args
 
     def compile(self) -> Found:
-        lookups = self._lookups()
+        lookups = self._joins.lookups()
         where = self._where()
         outputs = self._outputs()
         groups = self._groups(outputs)
@@ -71,9 +72,13 @@ class _Select:
         if groups is not None or aggregates:
             groups = groups or ()
             self._check_groups(groups)
-            outputs = [Output(item.name, self._grouped(item.value, groups)) for item in outputs]
-            order = [msgspec.structs.replace(item, value=self._grouped(item.value, groups)) for item in order]
-            having = None if having is None else self._grouped(having, groups)
+            nodes = zip(outputs, self._output_nodes, strict=True)
+            outputs = [Output(item.name, self._grouped(item.value, groups, node)) for item, node in nodes]
+            order = [
+                msgspec.structs.replace(item, value=self._grouped(item.value, groups, self._args["order"]))
+                for item in order
+            ]
+            having = None if having is None else self._grouped(having, groups, self._args["having"])
         elif having is not None:
             raise self._statement.refuse(self._args["having"], "HAVING needs GROUP BY or an aggregate; use WHERE")
         query = self._placed(where, lookups, tuple(outputs), groups, tuple(order), having, aggregates)
@@ -81,58 +86,10 @@ class _Select:
 
     # -- FROM, JOIN, WHERE -------------------------------------------------------------
 
-    def _lookups(self) -> tuple[Lookup, ...]:
-        found: list[Lookup] = []
-        self._extra: list[Expression] = []
-        for number, join in enumerate(self._args.get("joins") or [], 1):
-            found.append(self._lookup(number, join))
-        return tuple(found)
-
-    def _lookup(self, number: int, join: exp.Join) -> Lookup:
-        manifest = self._scope.sources[number].manifest
-        side, kind = str(join.args.get("side") or "").upper(), str(join.args.get("kind") or "").upper()
-        key = ", ".join(column.name for column in manifest.key)
-        written = " AND ".join(f"{self._scope.sources[number].alias}.{column.name} = …" for column in manifest.key)
-        if side not in ("", "LEFT") or kind not in ("", "INNER", "OUTER", "CROSS") or join.args.get("using"):
-            named = "USING" if join.args.get("using") else f"{side} {kind}".strip() + " JOIN"
-            reason = f"{named} is not supported; write JOIN or LEFT JOIN {manifest.dataset} … ON {written}"
-            raise self._statement.refuse(join, reason)
-        on = join.args.get("on")
-        if on is None:
-            reason = (
-                f"every row of {manifest.dataset} would be read for each row before it; "
-                f"join it by its key ({key}): JOIN {manifest.dataset} … ON {written}"
-            )
-            raise self._statement.refuse(join, reason)
-        parts = access.conjuncts(self._resolver.condition(on))
-        values: dict[str, Expression] = {}
-        for part in parts:
-            name, value = _key_part(part, number, {column.name: column.kind for column in manifest.key})
-            if name is not None and value is not None and name not in values:
-                values[name] = value
-            elif side == "LEFT":
-                raise self._statement.refuse(
-                    join, f"a LEFT JOIN takes {manifest.dataset}'s key ({key}) and nothing else"
-                )
-            else:
-                self._extra.append(part)
-        missing = [column.name for column in manifest.key if column.name not in values]
-        if missing:
-            reason = (
-                f"{manifest.dataset} is joined by its whole key ({key}), one row at a time; ON does not give "
-                f"{', '.join(missing)}. Of a dataset that FROM begins with, many rows are read"
-            )
-            raise self._statement.refuse(join, reason)
-        return Lookup(
-            manifest.dataset, tuple(values[column.name] for column in manifest.key), manifest.key, outer=side == "LEFT"
-        )
-
     def _where(self) -> Expression | None:
         node = self._args.get("where")
-        parts = [*self._extra]
-        if node is not None:
-            parts = [*access.conjuncts(self._resolver.condition(node.this)), *parts]
-        return _all(parts)
+        parts = access.conjuncts(self._resolver.condition(node.this)) if node is not None else []
+        return _all([*parts, *self._joins.conditions])
 
     def _clause(self, name: str) -> Expression | None:
         node = self._args.get(name)
@@ -142,19 +99,30 @@ class _Select:
 
     def _outputs(self) -> list[Output]:
         found: list[Output] = []
+        nodes: list[exp.Expression] = []
         for node in self._statement.select.expressions:
             if isinstance(node, exp.Star):
                 if any(node.args.get(part) for part in ("except_", "replace", "rename", "except")):
                     raise self._statement.refuse(node, "name the columns instead of * EXCEPT, REPLACE or RENAME")
                 found += [Output(column.name, column) for column in self._scope.every_column()]
+                nodes += [node] * (len(found) - len(nodes))
                 continue
             value = self._resolver.with_aggregates(node.unalias())
             found.append(Output(self._label(node, value), value))
-        names = [item.name for item in found]
-        for name in names:
-            if names.count(name) > 1:
-                raise PlanError(f"two columns of the answer are named {name}; give one another name: … AS {name}_2")
+            nodes.append(node)
+        self._check_names([item.name for item in found], nodes)
+        self._output_nodes = nodes
         return found
+
+    def _check_names(self, names: list[str], nodes: list[exp.Expression]) -> None:
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                reason = f"two columns of the answer are named {name}; "
+                if isinstance(nodes[number], exp.Star):
+                    reason += f"write the columns out instead of *, with AS for those named alike: … AS {name}_2"
+                else:
+                    reason += f"give one another name: … AS {name}_2"
+                raise self._statement.refuse(nodes[number], reason)
 
     def _label(self, node: exp.Expression, value: Expression) -> str:
         if isinstance(node, exp.Alias):
@@ -222,6 +190,8 @@ class _Select:
         node = self._args.get("order")
         found: list[Order] = []
         for item in node.expressions if node is not None else ():
+            if isinstance(item.this.unnest(), exp.Placeholder):
+                raise self._statement.refuse(item.this, no_column(item.this.unnest().name))
             value = self._ordered(item.this, outputs)
             if family(value.type) in ("opaque", "null"):
                 raise self._statement.refuse(item, f"{value.type} values have no order; order by a column that has one")
@@ -237,16 +207,18 @@ class _Select:
                     return item.value
         return self._named(node, outputs)
 
-    def _grouped(self, value: Expression, groups: tuple[Expression, ...]) -> Expression:
+    def _grouped(self, value: Expression, groups: tuple[Expression, ...], node: exp.Expression) -> Expression:
         """Over groups: what is grouped by stands for itself, nothing else of a row is left."""
         if value in groups:
             index = groups.index(value)
             return Grouped(index, value.type, value.nullable)
         if isinstance(value, Column):
-            raise PlanError(
+            column = next((part for part in node.find_all(exp.Column) if _is_named(part, value.name)), node)
+            reason = (
                 f"{value.name} is neither grouped by nor in an aggregate; add it to GROUP BY, or take MIN({value.name})"
             )
-        return _rebuilt(value, lambda part: self._grouped(part, groups))
+            raise self._statement.refuse(column, reason)
+        return _rebuilt(value, lambda part: self._grouped(part, groups, node))
 
     # -- LIMIT, and the way to the rows ------------------------------------------------
 
@@ -256,7 +228,10 @@ class _Select:
             return None
         inner = node.expression
         if isinstance(inner, exp.Placeholder):
-            return self._scope.argument(inner, "BIGINT")
+            count = self._scope.argument(inner, "BIGINT")
+            if family(count.type) != "int":
+                raise self._statement.refuse(inner, no_count(name.upper(), count.name))
+            return count
         value = self._resolver.expression(inner)
         if isinstance(value, Constant) and value.type in INTEGERS and int(value.value or 0) >= 0:
             return value
@@ -306,18 +281,8 @@ def _all(parts: list[Expression]) -> Expression | None:
     return Operation("and", tuple(parts), "BOOLEAN", any(part.nullable for part in parts))
 
 
-def _key_part(part: Expression, number: int, kinds: Mapping[str, KeyKind]) -> tuple[str | None, Expression | None]:
-    """(key column, value) of a condition that fixes a column of table `number` from tables before it."""
-    if not isinstance(part, Operation) or part.op != "eq":
-        return None, None
-    for left, right in (part.args, part.args[::-1]):
-        column = left.arg if isinstance(left, Cast) else left
-        if not isinstance(column, Column) or column.source != number or column.name not in kinds:
-            continue
-        value = access.bare(right)
-        if all(other.source < number for other in columns(value)) and access.fits(kinds[column.name], value.type):
-            return column.name, value
-    return None, None
+def _is_named(column: exp.Column, name: str) -> bool:
+    return column.name.casefold() == name.casefold() and column.find_ancestor(*AGGREGATES) is None
 
 
 def _aggregated(value: Expression) -> bool:

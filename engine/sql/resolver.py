@@ -49,7 +49,9 @@ class Resolver(Aggregates):
 
     def _column(self, node: exp.Column) -> Expression:
         if node.args.get("db") is not None:
-            raise self.refuse(node, "fields of structs cannot be reached; load them as columns of their own")
+            raise self.refuse(
+                node, f"fields of structs cannot be taken out here; load them as columns of their own; {ELSEWHERE}"
+            )
         if isinstance(node.this, exp.Star):
             raise self.refuse(node, "* can only stand alone in the SELECT list")
         return self._scope.column(node)
@@ -93,7 +95,7 @@ class Resolver(Aggregates):
         name, kind, wanted = call.choose([arg.type for arg in args])
         if name is None:
             shown = ", ".join(arg.type for arg in args)
-            raise self.refuse(node, f"{_named(node)} does not take ({shown}); {call.advice}")
+            raise self.refuse(node, f"{_named(node)} does not take ({shown}); {call.advice}{self.by_setting(*args)}")
         made = tuple(self.cast(node, arg, want) if want else arg for arg, want in zip(args, wanted, strict=True))
         if name == "identity":
             return Coalesce((self.cast(node, made[0], kind),), kind, made[0].nullable)
@@ -144,6 +146,9 @@ def _instead(node: exp.Expression) -> str:
     """What to write for what is not in the language."""
     if _named(node) in ("now()", "today()") or isinstance(node, exp.CurrentTimestamp | exp.CurrentDate):
         return "; a caller says which time it is: make it a parameter"
+    if isinstance(node, exp.Bracket | exp.Array):
+        reason = ": items and fields cannot be taken out here, nor lists compared; load what is sought as a column"
+        return f"{reason}; {ELSEWHERE}"
     if isinstance(node, exp.Struct):
         return "; a parameter is written as :name"
     name = _named(node).removesuffix("()")

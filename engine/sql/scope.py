@@ -10,21 +10,13 @@ from difflib import get_close_matches
 import msgspec
 from sqlglot import exp
 
+from engine.analysis.reading import no_dataset
 from engine.plan import PlanError
 from engine.queries.expression import Argument, Column
-from engine.sql.statement import Statement
-from engine.sqltype import decimal, family, width_and_scale
+from engine.sql.parameters import DECLARED, fitting, param_type, taken, unclear
+from engine.sql.statement import ELSEWHERE, Statement
 from havok.manifest import Manifest
 from havok.settings import ParamSettings
-
-DECLARED = {
-    "string": "VARCHAR",
-    "int": "BIGINT",
-    "float": "DOUBLE",
-    "bool": "BOOLEAN",
-    "date": "DATE",
-    "timestamp": "TIMESTAMP",
-}
 
 
 class Source(msgspec.Struct, frozen=True):
@@ -52,6 +44,12 @@ class Scope:
         ]
         if table and not candidates:
             known = ", ".join(source.alias for source in self.sources)
+            if kind := self._column_type(table):
+                raise self._statement.refuse(
+                    node,
+                    f"{table} is a column, a {kind}, whose fields cannot be taken out here: "
+                    f"load {name} as a column of its own; {ELSEWHERE}",
+                )
             raise self._statement.refuse(node, f"there is no table {table!r} in FROM; it has {known}")
         found = [
             self._made(number, source, column.name, column.type)
@@ -73,6 +71,10 @@ class Scope:
             hint = f"a text stands in single quotes: '{name}'"
         raise self._statement.refuse(node, f"there is no column {name!r} in {where}; {hint}")
 
+    def _column_type(self, name: str) -> str | None:
+        every = (column for source in self.sources for column in source.manifest.columns)
+        return next((column.type for column in every if column.name.casefold() == name.casefold()), None)
+
     def _made(self, number: int, source: Source, name: str, kind: str) -> Column:
         key = {column.name for column in source.manifest.key}
         return Column(number, name, kind, nullable=source.outer or name not in key)
@@ -90,6 +92,7 @@ class Scope:
         name = node.name
         if not name or name == "?":
             raise self._statement.refuse(node, "a parameter needs a name: write :name")
+        self._check_name(node)
         declared = self._declared.get(name)
         known = self.params.get(name)
         kind = DECLARED.get(declared, declared) if declared else known
@@ -97,40 +100,44 @@ class Scope:
             raise self._statement.refuse(node, f":{name} is a list: it stands in IN (:{name}) and nowhere else")
         if kind is None:
             if beside is None:
-                raise self._statement.refuse(
-                    node, f'the type of :{name} is not clear; say it: params.{name} = {{ type = "string" }}'
-                )
+                raise self._statement.refuse(node, unclear(name, self._fitting(node)))
             kind = param_type(beside)
             if kind is None:
                 raise self._statement.refuse(node, f":{name} is compared with a {beside}, which no parameter can be")
         self.params[name] = kind
         return Argument(name, kind)
 
+    def _check_name(self, node: exp.Expression) -> None:
+        if reason := taken(node.name):
+            raise self._statement.refuse(node, reason)
+
+    def _fitting(self, node: exp.Expression) -> str | None:
+        """The declared type that a parameter most likely has, by the columns and texts beside it."""
+        child, parent = node, node.parent
+        while isinstance(parent, exp.Paren):
+            child, parent = parent, parent.parent
+        if isinstance(parent, exp.DPipe | exp.Concat):
+            return "string"
+        if parent is None or isinstance(parent, exp.Select | exp.Alias):
+            return None
+        others = [part for part in parent.iter_expressions() if part is not child]
+        found = [column for part in others for column in part.find_all(exp.Column)]
+        kinds = [self.column(column).type for column in found]
+        kinds += ["VARCHAR" for part in others if isinstance(part, exp.Literal) and part.is_string]
+        return fitting(kinds, divided=any(part.find(exp.Div) for part in (parent, *others)))
+
     def declared(self, name: str) -> str | None:
         return self._declared.get(name)
 
     def list_argument(self, node: exp.Expression, kind: str) -> Argument:
         """A parameter that is a list. Raises PlanError when it is used as something else too."""
+        self._check_name(node)
         if self.params.get(node.name, kind) != kind:
             raise self._statement.refuse(
                 node, f":{node.name} is a {kind} here and a {self.params[node.name]} elsewhere"
             )
         self.params[node.name] = kind
         return Argument(node.name, kind)
-
-
-def param_type(kind: str) -> str | None:
-    """The type of a parameter that is compared with a column of this type; None: there is none."""
-    found = family(kind)
-    if found == "int":
-        return kind if kind in ("UBIGINT", "HUGEINT") else "BIGINT"
-    if found == "decimal":
-        return decimal(38, width_and_scale(kind)[1])
-    if found in ("double", "float"):
-        return "DOUBLE"
-    if found in ("bool", "string", "date", "moment"):
-        return kind
-    return None
 
 
 def find_sources(statement: Statement, manifests: Mapping[str, Manifest]) -> list[Source]:
@@ -141,9 +148,7 @@ def find_sources(statement: Statement, manifests: Mapping[str, Manifest]) -> lis
     for table, outer in zip(statement.tables(), sides, strict=True):
         manifest = manifests.get(table.name.lower())
         if manifest is None:
-            close = get_close_matches(table.name, list(manifests), n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise statement.refuse(table, f"there is no dataset {table.name!r}{hint}")
+            raise statement.refuse(table, no_dataset(table.name, manifests))
         alias = table.alias or table.name
         if any(source.alias.casefold() == alias.casefold() for source in sources):
             raise PlanError(f"{alias} stands twice in FROM; give one of them another name: {table.name} AS other")

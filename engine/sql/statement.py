@@ -9,8 +9,11 @@ from collections.abc import Iterator
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.errors import ParseError, TokenError
+from sqlglot.parsers.duckdb import DuckDBParser
 
+from engine.analysis.reading import MAKE_A_DATASET
 from engine.plan import PlanError
 
 SQL_CHARS_MAX = 20_000  # a longer one is a program
@@ -30,6 +33,21 @@ _WORD = re.compile(r"[A-Za-z_]\w*")
 _QUOTED = re.compile(r"%?:([A-Za-z_]\w*)%?", re.ASCII)
 
 
+class _Placing(DuckDBParser):
+    """Remembers where each parameter stands; of other words the parser does by itself."""
+
+    def _parse_placeholder(self) -> exp.Expr | None:
+        first = self._curr
+        found = super()._parse_placeholder()
+        if isinstance(found, exp.Placeholder):
+            found.meta.update(start=first.start, end=self._prev.end)
+        return found
+
+
+class _Dialect(DuckDB):
+    Parser = _Placing
+
+
 class Statement:
     """`select` is the tree of the one SELECT; `refuse` words what is wrong with a part of it."""
 
@@ -39,13 +57,15 @@ class Statement:
         if len(sql) > SQL_CHARS_MAX:
             raise PlanError(f"the SQL is longer than {SQL_CHARS_MAX} characters")
         try:
-            trees = [tree for tree in sqlglot.parse(sql, dialect="duckdb") if tree is not None]
+            trees = [tree for tree in sqlglot.parse(sql, dialect=_Dialect) if tree is not None]
         except (ParseError, TokenError) as error:
             raise PlanError(self._syntax(error)) from None
         except RecursionError:
             raise PlanError("the SQL is nested too deeply") from None
-        if len(trees) != 1:
-            raise PlanError("the SQL must be one SELECT statement" + (", without a ;" if trees else ""))
+        if not trees:
+            raise PlanError("the SQL must be one SELECT statement")
+        if len(trees) > 1:
+            raise self._second_statement()
         tree = trees[0]
         if not isinstance(tree, exp.Select):
             joined = f"; for {tree.key.upper()}, {ELSEWHERE}" if isinstance(tree, exp.SetOperation) else ""
@@ -53,6 +73,17 @@ class Statement:
         if _depth(tree) > DEPTH_MAX:
             raise PlanError("the SQL is nested too deeply")
         self.select: exp.Select = tree
+
+    def _second_statement(self) -> PlanError:
+        tokens = sqlglot.tokenize(self.sql, dialect="duckdb")
+        after = False
+        for token in tokens:
+            if after and token.token_type.name != "SEMICOLON":
+                return self._refusal(
+                    token.start, len(self.sql), "the SQL must be one SELECT statement; this is a second one"
+                )
+            after = after or token.token_type.name == "SEMICOLON"
+        raise AssertionError("two statements have a ; between them")
 
     def _syntax(self, error: Exception) -> str:
         details = getattr(error, "errors", None)
@@ -83,25 +114,18 @@ class Statement:
 
     def refuse(self, node: exp.Expr, reason: str) -> PlanError:
         """The error to raise: the reason, and the line with the node underlined where its place is known."""
-        span = _span(node) or self._place_of(node)
+        span = _span(node)
         if span is None:
-            shown = f":{node.name}" if isinstance(node, exp.Placeholder) else node.sql(dialect="duckdb")
-            return PlanError(f"{reason}\n    {shown[:120]}")
-        start, end = span
+            return PlanError(f"{reason}\n    {node.sql(dialect='duckdb')[:120]}")
+        return self._refusal(*span, reason)
+
+    def _refusal(self, start: int, end: int, reason: str) -> PlanError:
         line_start = self.sql.rfind("\n", 0, start) + 1
         line_end = self.sql.find("\n", start)
         line = self.sql[line_start : line_end if line_end >= 0 else len(self.sql)]
         number = self.sql.count("\n", 0, start) + 1
         end = min(end, line_start + len(line))
         return PlanError(f"line {number}: {reason}\n{_underlined(line, start - line_start, end - line_start)}")
-
-    def _place_of(self, node: exp.Expr) -> tuple[int, int] | None:
-        """(start, end) of a parameter, whose place the parser forgets, where it stands once."""
-        if not isinstance(node, exp.Placeholder):
-            return None
-        name = str(node.name or "").removeprefix("?")
-        found = [place.span() for place in re.finditer(rf"[:$]{re.escape(name)}\b" if name else r"\?", self.sql)]
-        return found[0] if len(found) == 1 else None
 
     def tables(self) -> Iterator[exp.Table]:
         """The tables of FROM and JOIN, in order. Raises PlanError for anything else there."""
@@ -111,7 +135,7 @@ class Statement:
         joins = self.select.args.get("joins") or []
         for node in (source.this, *(join.this for join in joins)):
             if not isinstance(node, exp.Table) or not isinstance(node.this, exp.Identifier):
-                raise self.refuse(node, "only datasets can be read, by their names")
+                raise self.refuse(node, f"only datasets can be read, by their names; {MAKE_A_DATASET}")
             if node.args.get("db") is not None:
                 raise self.refuse(node, "a dataset has no schema before its name")
             if any(value for name, value in node.args.items() if name not in ("this", "alias", "joins")):

@@ -42,7 +42,7 @@ class Values(Conditions):
             return dated
         for part in (left, right):
             if part.type != "NULL" and not is_number(part.type):
-                raise self.refuse(node, f"{_SIGNS[op]} takes numbers, this is {part.type}")
+                raise self.refuse(node, f"{_SIGNS[op]} takes numbers, this is {part.type}{self.by_setting(part)}")
             if family(part.type) == "float":
                 raise self.refuse(node, "FLOAT is not calculated with; write CAST(… AS DOUBLE)")
         nullable = left.nullable or right.nullable

@@ -47,7 +47,7 @@ def test_an_index_is_lost_by_name_or_columns() -> None:
     assert lost_index(plan, msgspec.structs.replace(LIVE, indexes=(BY_W,))) == BY_V
     other = Index("by_v", (KeyColumn("v", "string"), KeyColumn("w", "string")))
     assert lost_index(plan, msgspec.structs.replace(LIVE, indexes=(other,))) == BY_V
-    assert kept(BY_V, "things") == '[datasets.things] indexes.by_v = ["v"]'
+    assert kept(BY_V, "things") == 'indexes.by_v = ["v"] under [datasets.things]'
 
 
 def test_a_plan_that_lacks_only_a_load_says_so_and_else_what_it_lacks() -> None:

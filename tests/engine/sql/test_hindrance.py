@@ -65,7 +65,7 @@ def test_a_parameter_of_another_type_is_told_by_the_type_it_should_have() -> Non
 
 def test_an_index_that_helps_is_told_beside_it() -> None:
     said = refused("upper(tailnum) = :x AND dest = :dest")
-    assert "and index it; or an index would help: [datasets.flights] indexes = { by_plane" in said
+    assert "and index it; or an index would help: indexes.by_dest = " in said
 
 
 def test_a_fragment_is_cut() -> None:
