@@ -23,10 +23,11 @@ import msgspec
 
 from compartments import frames
 from compartments.process import PoolSettings
-from engine.analysis.twins import Twins, out_of_memory
+from engine.analysis.reports import out_of_memory
+from engine.analysis.twins import Twins
 from engine.forms.answer import Answer
 from engine.forms.rendering import Renderings
-from havok.errors import HavokError, Internal, QueryTimeout
+from havok.errors import HavokError, Internal, QueryFailed, QueryTimeout
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,8 @@ class Executor:
             error = out_of_memory(self._settings.memory_mb)
             return frames.End(ask.number, error.code, error.detail)
         except HavokError as error:
-            return frames.End(ask.number, error.code, error.detail, error.retry_after_s)
+            seen = error.seen if isinstance(error, QueryFailed) else ""
+            return frames.End(ask.number, error.code, error.detail, error.retry_after_s, seen=seen)
         except Exception:
             log.exception("a query failed in a way nobody thought of")
             return frames.End(ask.number, Internal.code, "the query engine failed")

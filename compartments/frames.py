@@ -43,13 +43,14 @@ class Piece(msgspec.Struct, frozen=True, tag="piece"):
 
 
 class End(msgspec.Struct, frozen=True, tag="end"):
-    """`code` None: the body is whole. `final`: the process ends with it."""
+    """`code` None: the body is whole. `final`: the process ends with it. `seen`: for the log, not for the caller."""
 
     number: int
     code: str | None = None
     detail: str = ""
     retry_after_s: int | None = None
     final: bool = False
+    seen: str = ""
 
 
 Down = Ask | Cancel
@@ -81,6 +82,8 @@ def too_long(timeout_s: float) -> str:
 
 def rebuilt(end: End) -> HavokError:
     """The error that ended an answer, of its own class again."""
+    if end.code == errors.QueryFailed.code:
+        return errors.QueryFailed(end.detail, seen=end.seen)
     found = _CLASSES.get(end.code or "", errors.Internal)
     return found(end.detail, retry_after_s=end.retry_after_s)
 
@@ -88,7 +91,7 @@ def rebuilt(end: End) -> HavokError:
 _CLASSES: dict[str, type[HavokError]] = {
     found.code: found
     for found in (
-        errors.QueryFailed, errors.OutOfMemory, errors.TooManyRows, errors.AnswerTooLarge, errors.NotAcceptable,
+        errors.OutOfMemory, errors.TooManyRows, errors.AnswerTooLarge, errors.NotAcceptable,
         errors.QueryTimeout, errors.StoreDown, errors.Overloaded, errors.NoVersion, errors.Internal,
     )
 }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from console import terminal
-from console.estimate import Estimate, estimate
+from console.estimate import Estimate, estimate, over_bound
 from console.wording import worded
 from engine.analysis.analytical import describe as describe_analytical
 from engine.codegen import generate
@@ -97,6 +97,7 @@ def _select(plan: Plan, select: Select, version: Path) -> dict[str, Any]:
     if found is not None:
         cost |= {"rows_median": found.median, "rows_most": found.most}
         cost["text"] = f"{_typical(query, found)}; {cost['text']}"
+        cost["warning"] = over_bound(query, found, plan.rows_max)
     return {"access": access, "cost": cost}
 
 

@@ -16,6 +16,7 @@ from havok.errors import NodeError, OperatorError, Problem
 from havok.relations import address
 
 ANSWER_S_MAX = 30.0
+READ_BYTES = 64 * 1024
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where to call a node that listens on every interface
 _PROVENANCE = "havok-"
 
@@ -55,7 +56,7 @@ def _get(listen: str, target: str) -> tuple[int, dict[str, str], bytes]:
     try:
         connection.request("GET", target, headers={"Accept": "application/json", "Connection": "close"})
         answer = connection.getresponse()
-        return answer.status, dict(answer.getheaders()), answer.read()
+        return answer.status, dict(answer.getheaders()), _body(answer)
     except ConnectionRefusedError:
         raise NodeError(f"nothing listens on {listen}; start the node with: havok serve") from None
     except TimeoutError:
@@ -64,6 +65,20 @@ def _get(listen: str, target: str) -> tuple[int, dict[str, str], bytes]:
         raise NodeError(f"{listen} does not answer as a Havok node: {error}") from None
     finally:
         connection.close()
+
+
+def _body(answer: http.client.HTTPResponse) -> bytes:
+    """Raises NodeError for one that does not come whole: the node gave it up after it had begun."""
+    body = bytearray()
+    try:
+        while piece := answer.read(READ_BYTES):
+            body += piece
+        if answer.length:  # of a body without chunks nothing is raised
+            raise http.client.IncompleteRead(b"", answer.length)
+    except (http.client.IncompleteRead, ConnectionError) as error:
+        count = len(body) + (len(error.partial) if isinstance(error, http.client.IncompleteRead) else 0)
+        raise NodeError(f"the answer broke off after {count:,} bytes; the node's log says why") from None
+    return bytes(body)
 
 
 def _problem(place: Workplace, service: str, status: int, headers: dict[str, str], body: bytes) -> OperatorError:

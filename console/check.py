@@ -13,12 +13,13 @@ from compartments.intended import as_set, kept, lost_index
 from compartments.live import choose
 from compartments.planning import Planning, service_fault
 from console import terminal
+from console.estimate import Estimate, estimate, over_bound
 from console.workplace import Workplace
 from engine.front import datasets_of
 from engine.plan import Select
 from engine.queries.query import describe
 from havok.errors import ConfigError, Fault
-from havok.layout import live_version
+from havok.layout import live_version, version_dir
 from havok.manifest import Manifest
 from havok.settings import DatasetSettings, is_select
 
@@ -112,9 +113,29 @@ def _lint(place: Workplace, live: Mapping[str, Manifest], plans: Mapping[str, De
         if manifest is not None:
             yield from _unbuilt_indexes(file, dataset, manifest)
     yield from _other_ways(place, live, plans)
+    yield from _over_bounds(place, live, plans)
     for name in settings.compartments:
         if all(service.compartment != name for service in settings.services.values()):
             yield Fault(file, f"compartments.{name}", "has no services; its workers would idle")
+
+
+def _over_bounds(place: Workplace, live: Mapping[str, Manifest], plans: Mapping[str, Deployment]) -> Iterator[Fault]:
+    """Services that would read more rows than they may, counted in the live version once for the same columns."""
+    counted: dict[tuple[str, tuple[str, ...]], Estimate | None] = {}
+    for name, item in plans.items():
+        if item.plan is None or not isinstance(item.plan.access, Select):
+            continue
+        query = item.plan.access.query
+        manifest = live[query.seek.dataset]
+        if manifest.rows <= item.plan.rows_max:
+            continue
+        sought = manifest.dataset, tuple(column.name for column in query.seek.columns[: len(query.seek.equals)])
+        if sought not in counted:
+            counted[sought] = estimate(query, version_dir(place.data_dir, manifest.dataset, manifest.version))
+        found = counted[sought]
+        told = None if found is None else over_bound(query, found, item.plan.rows_max)
+        if told is not None:
+            yield Fault(str(place.config), f"services.{name}.sql", told)
 
 
 def _unbuilt_indexes(file: str, dataset: DatasetSettings, manifest: Manifest) -> Iterator[Fault]:

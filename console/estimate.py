@@ -23,6 +23,22 @@ class Estimate(msgspec.Struct, frozen=True):
     most: int
 
 
+def over_bound(query: Query, found: Estimate, rows_max: int) -> str | None:
+    """What there is to warn of: requests that would be refused for the rows they read. None where a page ends them."""
+    if found.most <= rows_max or query.seek.is_whole_key or (query.has_pages and query.is_in_scan_order):
+        return None
+    fixed, bounded = bool(query.seek.equals), query.seek.low is not None or query.seek.high is not None
+    which = "of the most frequent values" if fixed else "of a wide range"
+    if fixed and found.median > rows_max:
+        which = "of most values"
+    rows = found.median if fixed and found.median > rows_max else found.most
+    reads = f"up to {rows:,}" if bounded else f"about {rows:,}"
+    return (
+        f"a request {which} reads {reads} rows, more than max_rows_scanned = {rows_max:,}, and is refused "
+        "(422 too_many_rows): raise that, or fix more of the key or an index in WHERE"
+    )
+
+
 def estimate(query: Query, version: Path) -> Estimate | None:
     """None where the twin cannot be read: an estimate is a courtesy."""
     seek = query.seek

@@ -84,6 +84,8 @@ def _show(document: dict[str, Any]) -> None:
         lines.append(("cheaper", access["advice"]["text"]))
     for label, text in lines:
         terminal.say(f"{terminal.paint(f'{label:<8}', 'bold')} {text}")
+    if document["cost"].get("warning"):
+        terminal.warn(document["cost"]["warning"])
     rows = [
         [param["name"], param["type"], _default(param), _rules(param["rules"]) or "any"] for param in document["params"]
     ]

@@ -169,9 +169,15 @@ class ExpectationFailed(RequestError):
 
 
 class QueryFailed(RequestError):
+    """`seen`: what was met, for the node's log alone: it may be a value of a row that the caller cannot ask for."""
+
     code = "query_failed"
     status = 422
     title = "Query failed"
+
+    def __init__(self, detail: str = "", *, seen: str = "", retry_after_s: int | None = None) -> None:
+        super().__init__(detail, retry_after_s=retry_after_s)
+        self.seen = seen
 
 
 class OutOfMemory(RequestError):

@@ -20,18 +20,10 @@ import msgspec
 
 from engine.analysis import reading
 from engine.analysis.analytical import Analytical, schema_id
+from engine.analysis.reports import explain
 from engine.sqltype import TIMESTAMPTZ, family
 from havok import layout
-from havok.errors import (
-    DamagedVersion,
-    HavokError,
-    Internal,
-    OutOfMemory,
-    Overloaded,
-    QueryFailed,
-    QueryTimeout,
-    StoreDown,
-)
+from havok.errors import DamagedVersion, Internal, StoreDown
 from havok.manifest import TWIN_FILE, read_manifest
 
 log = logging.getLogger(__name__)
@@ -173,30 +165,6 @@ def _raw(text: str) -> msgspec.Raw:
 def _in_utc(moment: Any) -> Any:
     """A date beyond Python's calendar comes as text."""
     return moment.replace(tzinfo=datetime.UTC) if isinstance(moment, datetime.datetime) else f"{moment}+00"
-
-
-def explain(error: duckdb.Error | MemoryError, memory_mb: int) -> HavokError:
-    """DuckDB's error, met under that limit, as one for the caller: no path, no jargon, no line of SQL."""
-    if isinstance(error, duckdb.InterruptException):
-        return QueryTimeout("the query took longer than the service allows; ask for less")
-    if isinstance(error, duckdb.OutOfMemoryException | MemoryError):
-        return out_of_memory(memory_mb)
-    if isinstance(error, duckdb.IOException | duckdb.PermissionException) or TWIN_FILE in str(error):
-        return StoreDown("the data of this version cannot be read now", retry_after_s=1)
-    report = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    reason = report.partition(": ")[2].partition(". Use ")[0].rstrip("!. ")
-    if isinstance(error, duckdb.DataError | duckdb.ConversionException | duckdb.InvalidInputException):
-        return QueryFailed(f"the query cannot be calculated: {reason[:1].lower()}{reason[1:]}")
-    if isinstance(error, duckdb.BinderException) and "LIMIT" in reason:
-        return QueryFailed("LIMIT and OFFSET must not be negative")
-    if isinstance(error, duckdb.FatalException):
-        return Overloaded("the query engine must be started again", retry_after_s=1)
-    return Internal("the query engine failed")
-
-
-def out_of_memory(memory_mb: int) -> OutOfMemory:
-    limit = f"the {memory_mb} MB it may have (executors.memory_mb)"
-    return OutOfMemory(f"the query needs more memory than {limit}; ask for less, or have the limit raised")
 
 
 def _text(literal: str) -> str:

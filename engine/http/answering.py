@@ -45,7 +45,8 @@ def asleep() -> None:
 class Answering:
     """`start` is the head up to Content-Length; `on_end()` is called once, however it ends.
 
-    `on_failure(error)` words a problem document of an error that is being handled.
+    `on_failure(error, sent)` words a problem document of an error that is being handled; `sent`: for the log alone,
+    as so many bytes of the body went out before.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Answering:
         running: Running,
         start: bytes,
         on_end: Callable[[], None],
-        on_failure: Callable[[Exception], bytes],
+        on_failure: Callable[[Exception, int], bytes],
         *,
         minor: int,
         close: bool,
@@ -68,6 +69,7 @@ class Answering:
         self._head_only = head_only
         self._made: list[bytes] = []
         self._size = 0
+        self._sent = 0  # of the body
         self.started = False  # its head is on its way
         self.done = False
         self.closes = close
@@ -104,6 +106,7 @@ class Answering:
     def _part(self) -> bytes:
         made = b"".join(self._made)
         self._made.clear()
+        self._sent += len(made)
         lines = b""
         if not self.started:
             self.started = True
@@ -131,7 +134,7 @@ class Answering:
     def fail(self, error: Exception) -> bytes:
         """The response to send instead, when nothing was sent yet."""
         self.close()
-        return self._on_failure(error)
+        return self._on_failure(error, self._sent)
 
     def close(self) -> None:
         """Gives back what the running answer holds: it is done, failed, or the caller is gone."""

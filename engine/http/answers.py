@@ -13,7 +13,7 @@ from engine.http.head import Head
 from engine.http.problems import Problems, lasting
 from engine.http.responses import head, response
 from engine.http.route import SqlRoute
-from havok.errors import HavokError, Overloaded
+from havok.errors import HavokError, Overloaded, QueryFailed
 
 UNFINISHED_MAX = 64  # of a worker: each may hold as much as `engine.queries.paging` lets a query keep
 
@@ -30,7 +30,7 @@ class Answers:
             begun = self._begin(route, request, content, started_ns, close=close)
         except Exception as error:
             route.histogram.record(monotonic_ns() - started_ns)
-            return self._failed(route, request, close, error)
+            return self._failed(route, request, close, error, 0)
         if isinstance(begun, bytes):
             route.histogram.record(monotonic_ns() - started_ns)
             return begun
@@ -80,10 +80,15 @@ class Answers:
             message = answering.fail(error)
             return None if answering.started else message
 
-    def _failed(self, route: SqlRoute, request: Head, close: bool, error: Exception) -> bytes:
-        """To be called where `error` is being handled."""
+    def _failed(self, route: SqlRoute, request: Head, close: bool, error: Exception, sent: int) -> bytes:
+        """To be called where `error` is being handled; `sent`: bytes of the answer that it came too late for."""
         if not isinstance(error, HavokError):
             error = route.program.fault(error) or self._problems.internal(request)
+        seen = error.seen if isinstance(error, QueryFailed) else ""
+        if sent or seen:
+            late = f"an answer broke off after {sent:,} bytes: " if sent else ""
+            sentence = f"{late}{error.code}: {error.detail}{f': {seen!r}' if seen else ''}"
+            self._problems.tell(route.service, error.code, sentence, monotonic_ns())
         return self._problems.response(self._problems.count(error), route.headers, request, close=close)
 
     def _ended(self, route: SqlRoute, started_ns: int) -> None:

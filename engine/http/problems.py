@@ -1,7 +1,7 @@
 """What a worker answers when it does not answer: problem documents, counted by code.
 
 Rule: whatever went wrong, the caller gets a document with a stable code and no internals, and
-the node's log has the rest.
+the node's log has the rest; the same of the same service at most once a second, however fast callers repeat it.
 """
 
 import logging
@@ -13,6 +13,9 @@ from havok.errors import HavokError, Internal, MethodNotAllowed
 
 log = logging.getLogger(__name__)
 
+SAY_AGAIN_NS = 1_000_000_000
+SAID_MAX = 1024  # services times codes; then they are forgotten
+
 
 class Problems:
     """`date` is what the Date header says, kept current by the server."""
@@ -21,10 +24,21 @@ class Problems:
         self.date = date
         self.headers = f"Havok-Compartment: {compartment}\r\n".encode()
         self.counts: Counter[str] = Counter()
+        self._said_ns: dict[tuple[str, str], int] = {}
 
     def count(self, error: HavokError) -> HavokError:
         self.counts[error.code] += 1
         return error
+
+    def tell(self, service: str, code: str, sentence: str, now_ns: int) -> None:
+        """To the log, what the caller is not told."""
+        said_ns = self._said_ns.get((service, code))
+        if said_ns is not None and now_ns - said_ns < SAY_AGAIN_NS:
+            return
+        if len(self._said_ns) >= SAID_MAX:
+            self._said_ns.clear()
+        self._said_ns[service, code] = now_ns
+        log.warning("service %s: %s", service, sentence)
 
     def response(self, error: HavokError, headers: bytes, request: Head, *, close: bool) -> bytes:
         """The whole response to a request that was read."""

@@ -19,6 +19,7 @@ from havok.errors import QueryFailed
 _SINGLE = struct.Struct("f")
 # No digits and spaces but ASCII's; Python alone takes more.
 _INTEGER_TEXT = re.compile(r"\s*([+-]?[0-9]{1,39})\s*", re.ASCII)
+SEEN_CHARS_MAX = 80  # of a text, in the log
 _DOUBLE_TEXT = re.compile(
     r"\s*([+-]?(?:(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]+)?|inf(?:inity)?|nan))\s*", re.ASCII | re.IGNORECASE
 )
@@ -53,14 +54,14 @@ def to_decimal(value: int | Decimal, kind: str) -> Decimal:
 def text_to_integer(value: str, kind: str) -> int:
     found = _INTEGER_TEXT.fullmatch(value)
     if found is None:
-        raise QueryFailed(f"{value[:40]!r} is no {kind}")
+        raise QueryFailed(f"a text is no {kind}", seen=value[:SEEN_CHARS_MAX])
     return fit_integer(int(found[1]), kind)
 
 
 def text_to_double(value: str) -> float:
     found = _DOUBLE_TEXT.fullmatch(value)
     if found is None:
-        raise QueryFailed(f"{value[:40]!r} is no DOUBLE")
+        raise QueryFailed("a text is no DOUBLE", seen=value[:SEEN_CHARS_MAX])
     return float(found[1])
 
 

@@ -3,8 +3,9 @@
 Rule: nothing here takes longer than a chunk of rows without yielding. A cursor is a position
 in the order of the rows, not a count of them: in scan order the key of the last row, in a
 sorted answer the values it is sorted by and its key, so that it holds for other versions of
-the data as well. A grouped answer has no such position; its cursors count groups and hold
-for the versions they were made on alone.
+the data as well. It is of the parameters it was made with, but for those of LIMIT and OFFSET:
+behind the place of other rows some would be left out. A grouped answer has no such position;
+its cursors count groups and hold for the versions they were made on alone.
 """
 
 import base64
@@ -15,10 +16,11 @@ from decimal import Decimal
 from heapq import merge
 from itertools import islice
 from typing import Annotated, Any
+from zlib import crc32
 
 import msgspec
 
-from engine.queries.expression import Expression
+from engine.queries.expression import Expression, arguments
 from engine.queries.query import Query
 from engine.queries.scan import Range
 from engine.sqltype import TIMESTAMPTZ, VALUES, family
@@ -144,20 +146,22 @@ def too_many_members(members_max: int) -> TooManyRows:
 class Cursors:
     """The cursors of one query: positions ↔ text that a caller hands back."""
 
-    def __init__(self, query: Query, versions: str) -> None:
-        """`versions`: of the datasets read, as one text."""
+    def __init__(self, query: Query, params: Sequence[str], versions: str) -> None:
+        """`params`: names of the parameters; `versions`: of the datasets read, as one text."""
         self.survives = not query.is_grouped
         shape = (query.sql, query.seek.index, [column.name for column in query.seek.columns], query.seek.reverse)
         self._shape = hashlib.blake2b(_encode(shape), digest_size=4).digest()
         self._versions = b"" if self.survives else hashlib.blake2b(versions.encode(), digest_size=4).digest()
+        self._deciding = _deciding(query, params)
         values: list[Any] = [Annotated[int, msgspec.Meta(ge=0)]]
         if self.survives:
             order = () if query.is_in_scan_order else query.order
             values = [_stored_as(item.value) for item in order] + [bytes]
-        self._decode = msgspec.msgpack.Decoder(tuple[(bytes, bytes, *values)]).decode  # type: ignore[valid-type]
+        self._decode = msgspec.msgpack.Decoder(tuple[(bytes, bytes, int, *values)]).decode  # type: ignore[valid-type]
 
-    def text(self, position: Position) -> str:
-        raw = _encode((self._shape, self._versions, *map(_bounded, position)))
+    def text(self, position: Position, given: Sequence[Any]) -> str:
+        """`given`: values of the parameters."""
+        raw = _encode((self._shape, self._versions, self._mark(given), *map(_bounded, position)))
         text = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
         if len(text) > CURSOR_CHARS_MAX:
             raise QueryFailed(
@@ -165,24 +169,54 @@ class Cursors:
             )
         return text
 
-    def position(self, text: str) -> Position:
-        """Raises BadParam for what is no cursor of this service, or one that holds no more."""
+    def position(self, text: str, given: Sequence[Any]) -> Position:
+        """Raises BadParam for what is no cursor of this service and these parameters, or one that holds no more."""
         try:
             if len(text) > CURSOR_CHARS_MAX:
                 raise ValueError
             raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-            shape, versions, *position = self._decode(raw)
+            shape, versions, mark, *position = self._decode(raw)
             if any(isinstance(value, Decimal) and not value.is_finite() for value in position):
                 raise ValueError
         except (ValueError, msgspec.DecodeError):  # a ValidationError is one, text that is no base64 a ValueError
             raise BadParam("cursor", "cursor", _NOT_OURS) from None
         if shape != self._shape:
-            detail = "the service was changed since this cursor was made; begin with the first page again"
+            detail = (
+                "the service, or the index it reads by, was changed since this cursor was made; "
+                "begin with the first page again"
+            )
             raise BadParam("cursor", "cursor", detail)
         if versions != self._versions:
             detail = "the data changed since this cursor was made, and groups have no place to go on from; begin again"
             raise BadParam("cursor", "cursor", detail)
+        if mark != self._mark(given):
+            detail = (
+                "this cursor was made with other parameters; send the same again (those of LIMIT and OFFSET are free), "
+                "or begin with the first page"
+            )
+            raise BadParam("cursor", "cursor", detail)
         return tuple(position)
+
+    def _mark(self, given: Sequence[Any]) -> int:
+        """Of the values that decide which rows there are, and in which order."""
+        values = [given[number] for number in self._deciding]
+        try:
+            return crc32(_encode(values))
+        except OverflowError:  # an integer beyond 64 bits
+            return crc32(repr(values).encode())
+
+
+def _deciding(query: Query, params: Sequence[str]) -> list[int]:
+    """Numbers of the parameters that stand elsewhere than in LIMIT and OFFSET."""
+    seek = query.seek
+    parts: list[Expression | None] = [value for values in seek.equals for value in values]
+    parts += [bound.value for bound in (seek.low, seek.high) if bound is not None]
+    parts += [value for lookup in query.lookups for value in lookup.key]
+    parts += [query.where, query.having, *(query.groups or ())]
+    parts += [part for item in query.aggregates for part in (item.arg, item.only)]
+    parts += [*(item.value for item in query.order), *(item.value for item in query.outputs)]
+    names = {name for part in parts if part is not None for name in arguments(part)}
+    return [number for number, name in enumerate(params) if name in names]
 
 
 def _stored_as(expression: Expression) -> Any:

@@ -17,7 +17,7 @@ _SAY_NEXT = (JSON, MSGPACK)  # in their body; the others leave it to a header
 
 
 class RunningQuery:
-    """`release()` is called once, when it ends."""
+    """`given`: values of the parameters. `release()` is called once, when it ends."""
 
     waiting = False
 
@@ -26,11 +26,13 @@ class RunningQuery:
         rows: Iterator[Sequence[Any]],
         rendering: Rendering,
         cursors: Cursors,
+        given: Sequence[Any],
         release: Callable[[], None],
     ) -> None:
         self._rows = rows
         self._rendering = rendering
         self._cursors = cursors
+        self._given = given
         self._release: Callable[[], None] | None = release
         self._begun = False
         self.media = rendering.media
@@ -54,7 +56,7 @@ class RunningQuery:
                 if size >= STREAM_BYTES or monotonic_ns() >= until_ns:
                     break
         except StopIteration as end:
-            cursor = None if end.value is None else self._cursors.text(end.value)
+            cursor = None if end.value is None else self._cursors.text(end.value, self._given)
             made.append(rendering.end(cursor))
             if not rendering.media.startswith(_SAY_NEXT):
                 self.cursor = cursor

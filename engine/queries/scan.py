@@ -164,7 +164,7 @@ class Scan:
 
 
 def too_many(rows_max: int) -> TooManyRows:
-    return TooManyRows(f"the answer takes more than {rows_max} rows; ask for less at a time")
+    return TooManyRows(f"more than {rows_max:,} rows would be read (max_rows_scanned); ask for less at a time")
 
 
 def _has_hashed(chunk: Entered) -> bool:

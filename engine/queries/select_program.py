@@ -45,7 +45,7 @@ class SelectProgram:
         self.snapshots = self._leases.snapshots
         self._compiled = compiled
         versions = ",".join(f"{dataset}@{version}" for dataset, version in self._leases.versions.items())
-        self._cursors = Cursors(compiled.query.query, versions)
+        self._cursors = Cursors(compiled.query.query, [param.name for param in plan.params], versions)
         self._point = None if compiled.point is None else Program(compiled.point, snapshots)
         self.query: Callable[[bytes], bytes | None] = self._point.query if self._point else no_such_text
 
@@ -69,10 +69,10 @@ class SelectProgram:
         if call.cursor is not None:
             if not compiled.query.query.has_pages:
                 raise BadParam("cursor", "unknown", f"service {self.plan.service} has no pages: its SQL has no LIMIT")
-            after = self._cursors.position(call.cursor)
+            after = self._cursors.position(call.cursor, values)
         rendering = compiled.renderings.begin(call.media, meta=call.meta)
         self._leases.begin()
-        return RunningQuery(self._select(*values, after=after), rendering, self._cursors, self._leases.end)
+        return RunningQuery(self._select(*values, after=after), rendering, self._cursors, values, self._leases.end)
 
     def fault(self, error: Exception) -> StoreDown | None:
         """What an error of the store means to the caller; None for any other error."""

@@ -32,7 +32,7 @@ sql = "SELECT name FROM things WHERE id IN (:ids)"
 """
 UNKEYED = (
     "every row of things would be read: WHERE fixes neither the beginning of its key (id) nor of an index; an index "
-    'would help: [datasets.things] indexes = { by_name_v = ["name", "v"] }, then: havok load things. Or, to read '
+    'would help: indexes.by_name_v = ["name", "v"] under [datasets.things], then: havok load things. Or, to read '
     "whole columns in a process aside: analytical = true"
 )
 
@@ -69,7 +69,7 @@ def test_an_index_that_helps_is_built_by_the_next_load(person: Person) -> None:
     person.loaded("things")
     person.loaded("places")
     _amended(person, BROKEN[BROKEN.index("[services.unkeyed]") : BROKEN.index("[services.unruly]")])
-    person.amend('source = "things.csv"', 'source = "things.csv"\nindexes = { by_name_v = ["name", "v"] }')
+    person.amend('source = "things.csv"', 'source = "things.csv"\nindexes.by_name_v = ["name", "v"]')
     lacks = "it reads by an index that the live version does not have yet; build it: havok load things\n"
     assert person.refused("check") == (
         "warning: havok.toml: datasets.things.indexes.by_name_v: the live version does not have it yet; "
@@ -115,7 +115,7 @@ def test_an_index_that_left_the_file_is_missed_before_the_next_load(person: Pers
     person.amend(INDEXED, 'source = "things.csv"')
     lost = (
         "it reads by index by_name, and there would be none; "
-        'keep [datasets.things] indexes.by_name = ["name"], or change the service first\n'
+        'keep indexes.by_name = ["name"] under [datasets.things], or change the service first\n'
     )
     assert person.refused("check") == (
         f"error: havok.toml: services.named.sql: the next load of things would be refused: {lost}"
@@ -141,7 +141,7 @@ def test_a_service_that_will_have_to_read_otherwise_is_a_warning(person: Person)
     person.amend(INDEXED, 'source = "things.csv"')
     told = (
         "services.named.sql: it reads by index by_name until the next load of things, then by another way: range of "
-        'things by key, id bounded; or keep [datasets.things] indexes.by_name = ["name"]'
+        'things by key, id bounded; or keep indexes.by_name = ["name"] under [datasets.things]'
     )
     assert told in person.does("check").err
 
@@ -154,3 +154,14 @@ def test_a_key_that_left_the_file_is_missed_before_the_next_load(person: Person)
     told = person.refused("check")
     assert "services.named.sql: the next load of things would be refused: every row of things would be read" in told
     assert "datasets.things.key: the live version is served by (id) until the next load" in told
+
+
+def test_a_service_that_reads_more_than_it_may_is_a_warning(person: Person) -> None:
+    person.loaded("things")
+    person.loaded("places")
+    _amended(person, NAMED.replace("WHERE name = :name", "WHERE id > :after ORDER BY v") + "max_rows_scanned = 5\n")
+    told = "a request of a wide range reads up to 20 rows, more than max_rows_scanned = 5, and is refused (422 too_many"
+    assert f"services.named.sql: {told}" in person.does("check").err
+    assert f"warning: {told}" in person.does("plan", "named").err
+    person.amend(" ORDER BY v", " LIMIT 3")
+    assert person.does("check").err == person.does("plan", "named").err == ""

@@ -31,8 +31,8 @@ SERVICES = {
     "sums": ("SELECT note, sum(amount) AS total FROM orders GROUP BY note", "analytical = true"),
 }
 ADVICE = (
-    '[datasets.orders] indexes = { by_customer = ["customer_id", "day"], '
-    'by_customer_id_day = ["customer_id", "note", "day"] }, then: havok load orders  (note is sought, not filtered)'
+    'indexes.by_customer_id_note_day = ["customer_id", "note", "day"] under [datasets.orders], then: '
+    "havok load orders  (note is sought, not filtered)"
 )
 SORTED = "sorted after reading; with NULLS FIRST rows come as they are read, and LIMIT ends the reading"
 MOST = "at most 100,000 rows read a request (max_rows_scanned)"

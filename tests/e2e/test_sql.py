@@ -201,14 +201,14 @@ def test_which_flights_of_this_plane_were_more_than_an_hour_late(airline: tuple[
     until(lambda: get(person.port, "/v1/late?tailnum=N10156").status == 404, "it is gone")
 
 
-BY_PLANE = 'by_plane = ["tailnum", "year", "month", "day"]'
+BY_PLANE = 'indexes.by_plane = ["tailnum", "year", "month", "day"]'
 REFUSED = {
     "an index that is not there": (
         "SELECT flight FROM flights WHERE dest = :dest AND dep_delay > 60 ORDER BY dep_delay DESC LIMIT 20",
         "every row of flights would be read: WHERE fixes neither the beginning of its key (origin, year, month, day, "
         "carrier, flight, sched_dep_time) nor of an index (by_plane: tailnum, year, month, day); "
-        "an index would help: [datasets.flights] indexes = { "
-        f'{BY_PLANE}, by_dest_dep_delay = ["dest", "dep_delay"] }}, then: havok load flights. '
+        'an index would help: indexes.by_dest_dep_delay = ["dest", "dep_delay"] under [datasets.flights], then: '
+        "havok load flights. "
         "Or, to read whole columns in a process aside: analytical = true",
     ),
     "a misspelt column": (
@@ -219,7 +219,8 @@ REFUSED = {
     ),
     "a misspelt dataset": (
         "SELECT flight FROM flight WHERE tailnum = :tailnum",
-        "line 1: there is no dataset 'flight'; did you mean flights?\n"
+        "line 1: there is no dataset 'flight'; did you mean flights? Or add [datasets.flight]; known: flights, "
+        "airports, planes\n"
         "    SELECT flight FROM flight WHERE tailnum = :tailnum\n"
         "                       ^^^^^^",
     ),
@@ -262,9 +263,9 @@ def test_a_refusal_teaches(airline: tuple[Person, Served], what: str) -> None:
 def test_the_index_that_was_advised_does_it(airline: tuple[Person, Served]) -> None:
     _, served = airline
     sql, reason = REFUSED["an index that is not there"]
-    advised = reason[reason.index("indexes = ") : reason.index(", then:")]
+    advised = reason[reason.index("indexes.") : reason.index(" under ")]
     with added(airline, f'sql = "{sql}"') as person:
-        person.amend(f"indexes = {{ {BY_PLANE} }}", advised)
+        person.amend(BY_PLANE, f"{BY_PLANE}\n{advised}")
         assert "build it: havok load flights" in person.refused("check")
         person.does("load", "flights")
         assert person.does("check").out == "8 services, 3 datasets: all good\n"

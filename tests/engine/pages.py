@@ -74,7 +74,7 @@ class Pages:
 
 
 def opened(cursor: str) -> Position:
-    """What is in a cursor: marks of the service and the versions, then a position."""
+    """What is in a cursor: marks of the service, the versions and the parameters, then a position."""
     found: Position = msgspec.msgpack.decode(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     return found
 
@@ -109,5 +109,5 @@ def forged(draws: Draws, cursor: str) -> str:
     elif form == 5:
         parts[draws.below(len(parts))] = draws.choice(_ODD)
     else:  # a position that was never told
-        parts[2 + draws.below(len(parts) - 2)] = draws.choice(_ODD)
+        parts[3 + draws.below(len(parts) - 3)] = draws.choice(_ODD)
     return closed(parts)

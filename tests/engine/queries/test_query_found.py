@@ -83,8 +83,8 @@ def test_a_cursor_without_a_value_where_there_always_is_one(oracle: Oracle) -> N
         _, cursor = program.page()
         assert cursor is not None
         told = opened(cursor)
-        assert told[2] is not None
-        told[2] = None
+        assert told[3] is not None
+        told[3] = None
         with pytest.raises(BadParam, match="cursor must be the next of an earlier answer"):
             program.page(closed(told))
 

@@ -136,7 +136,10 @@ def test_the_fragment_is_underlined_in_its_line() -> None:
         ("SELECT count(*) FROM flights", "give this column of the answer a name: … AS name"),
         ("SELECT dest, dest FROM flights", "two columns of the answer are named dest"),
         ("SELECT f.*, a.* FROM flights f, airports a", "two columns of the answer are named origin; write the columns"),
-        ("SELECT dest, delay AS dest FROM flights", "give one another name: … AS dest_2\n    SELECT dest, delay AS dest"),
+        (
+            "SELECT dest, delay AS dest FROM flights",
+            "give one another name: … AS dest_2\n    SELECT dest, delay AS dest",
+        ),
         ("SELECT dest FROM flights;\nSELECT 2", "line 2: the SQL must be one SELECT statement; this is a second one"),
         ("SELECT dest FROM bookings", "'bookings'; add [datasets.bookings]; known: flights, airports"),
         ("SELECT dest FROM flights WHERE day > 3", "cannot compare values of type DATE and type INTEGER"),
