@@ -91,6 +91,7 @@ def _select(plan: Plan, select: Select, version: Path) -> dict[str, Any]:
     built = [manifest.key, *(index.columns for index in manifest.indexes)]
     if advice is not None and advice.columns not in [_begins(columns, advice) for columns in built]:
         line = f"{setting(advice, manifest)}, then: havok load {advice.dataset}  ({advice.why})"
+        line += "; cursors given out before end then" if query.has_pages else ""
         access["advice"] = {"dataset": advice.dataset, "columns": list(advice.columns), "why": advice.why, "text": line}
     rows = terminal.plural(plan.rows_max, "row")
     cost: dict[str, Any] = {"rows_max": plan.rows_max, "text": f"at most {rows} read a request (max_rows_scanned)"}
@@ -153,4 +154,7 @@ def _pages(query: Query) -> str | None:
         return None
     if query.is_grouped:
         return "a page ends at LIMIT; next goes on there, until another version is live"
-    return "a page ends at LIMIT; next goes on there, in later versions too"
+    return (
+        "a page ends at LIMIT; next goes on there, in later versions too; "
+        "it ends when the SQL or the access path changes, as a better index does"
+    )

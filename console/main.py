@@ -157,7 +157,10 @@ def rollback(
     config: Config = None,
     as_json: Json = False,
 ) -> None:
-    """Make an earlier version live again and quarantine the one that was."""
+    """Make an earlier version live again and quarantine the one that was.
+
+    With --to also a newer one that was never live (load --no-activate): that is no way back, and quarantines nothing.
+    """
     from console.versions import rollback
 
     rollback(_place(ctx, config), dataset, to, force=force, as_json=as_json)

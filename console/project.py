@@ -10,6 +10,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from console import references, terminal
 from console.key_guess import guess_key
@@ -23,6 +24,9 @@ from loader.source import locate
 
 CONFIG = "havok.toml"
 SAMPLE = "cities.csv"
+_QUALITY = """min_rows = 1         # a file that holds its header alone is refused, and the version before serves on
+max_row_change = 0.5 # and one with over half as many rows more, or fewer, than the live version
+"""
 UPWARDS_MAX = 2  # a relative path with more of ../ is harder to read than an absolute one
 _SAMPLE_ROWS = """code,name,country,population,latitude,longitude
 ber,Berlin,Germany,3755000,52.52,13.40
@@ -115,11 +119,12 @@ def document(tables: Sequence[Table], business: str, proposals: Proposals) -> st
         key = f"key = {_array(table.key)}" if table.key else "key = []  # name the columns that together are unique"
         columns = _plain(", ".join(table.columns))
         listed = proposals.indexes.get(table.name, {})
-        indexes = ", ".join(f"{name} = {_array(indexed)}" for name, indexed in listed.items())
+        indexes = "".join(f"indexes.{name} = {_array(indexed)}\n" for name, indexed in listed.items())
         parts.append(
             f"[datasets.{table.name}]\nsource = {_string(table.source)}\n{key}\n"
-            + (f"indexes = {{ {indexes} }}\n" if indexes else "")
+            + indexes
             + f"# columns: {columns[:200]}\n"
+            + (f"[datasets.{table.name}.quality]\n{_QUALITY}" if table.rows else "")
         )
         parts.append(
             f"[services.{table.name}]  # GET /v1/{table.name}?{_query(table)}\n"
@@ -140,7 +145,7 @@ def _service(proposal: Proposal) -> str:
 
 
 def _query(table: Table) -> str:
-    return "&".join(f"{_plain(column)}=…" for column in table.key) or "…"
+    return "&".join(f"{quote(column, safe='')}=…" for column in table.key) or "…"
 
 
 def _plain(text: str) -> str:
@@ -164,6 +169,8 @@ def _say_next(directory: Path, config: Path, tables: Sequence[Table], proposals:
         terminal.say(f"  {table.name}: {terminal.plural(table.rows, 'row')}, key {key}, at /v1/{table.name}")
     for proposal in proposals.services:
         terminal.say(f"  {proposal.name}: {proposal.says}, at /v1/{proposal.name}?{_plain(proposal.sample)}")
+    for sentence in proposals.left_out:
+        terminal.warn(sentence)
     without = [table.name for table in tables if not table.key]
     for name in without:
         terminal.warn(f"{name}: no column, pair or triple is unique and never null; set key of [datasets.{name}]")

@@ -12,10 +12,11 @@ import msgspec
 from console.references import Reference, Table, singular
 from engine.plan import PlanError
 from engine.sql.front import compile_sql
+from engine.sql.statement import Statement
 from havok.errors import LoadError
 from havok.keys import KeyColumn
 from havok.manifest import Column, Index, Manifest
-from havok.settings import ParamSettings
+from havok.settings import RESERVED_PARAMS, ParamSettings
 from loader.schema import key_kind
 
 NAME_CHARS_MAX = 63
@@ -36,10 +37,11 @@ class Proposal(msgspec.Struct, frozen=True):
 
 
 class Proposals(msgspec.Struct, frozen=True):
-    """`indexes`: dataset → name → columns."""
+    """`indexes`: dataset → name → columns; `left_out`: what else was thought of, and why it is not offered."""
 
     services: tuple[Proposal, ...] = ()
     indexes: dict[str, dict[str, tuple[str, ...]]] = {}
+    left_out: tuple[str, ...] = ()
 
 
 def propose(tables: Sequence[Table], references: Sequence[Reference]) -> Proposals:
@@ -51,7 +53,7 @@ def propose(tables: Sequence[Table], references: Sequence[Reference]) -> Proposa
         own = [reference for reference in references if reference.child.name == table.name]
         if own:
             drafting.with_parents(table, own)
-    return Proposals(tuple(drafting.services), drafting.indexes)
+    return Proposals(tuple(drafting.services), drafting.indexes, tuple(drafting.left_out))
 
 
 class _Drafting:
@@ -59,6 +61,7 @@ class _Drafting:
         self._manifests = {table.name: _manifest(table) for table in tables if table.key}
         self._taken = {table.name for table in tables}
         self.services: list[Proposal] = []
+        self.left_out: list[str] = []
         self.indexes: dict[str, dict[str, tuple[str, ...]]] = {}
 
     def of_parent(self, reference: Reference) -> None:
@@ -70,14 +73,15 @@ class _Drafting:
             self._manifests[child.name] = msgspec.structs.replace(
                 before, indexes=(*before.indexes, Index(index, _key(child, columns)))
             )
-        where = " AND ".join(f"{_name(column)} = :{column}" for column in columns)
+        params = _params(columns)
+        where = " AND ".join(f"{_name(column)} = :{param}" for column, param in zip(columns, params, strict=True))
         order = ", ".join(_name(column) for column in child.key if column not in columns)
         sql = f"SELECT * FROM {_name(child.name)}\nWHERE {where}\nORDER BY {order} LIMIT :limit"
         name = f"{child.name}_of_{singular(reference.parent.name)}"
         if name in self._taken:
             name = f"{child.name}_by_{'_'.join(columns).lower()}"
         says = f"{child.name} of one {singular(reference.parent.name)}"
-        if not self._offer(name, sql, columns, says, has_limit=True):
+        if not self._offer(name, sql, params, says, has_limit=True):
             self._manifests[child.name] = before
         elif index is not None:
             self.indexes.setdefault(child.name, {})[index] = columns
@@ -101,25 +105,48 @@ class _Drafting:
                 for column in rest
             ]
         listed = ", ".join(text if column == shown else f"{text} AS {_name(shown)}" for text, column, shown in columns)
-        where = " AND ".join(f"c.{_name(column)} = :{column}" for column in child.key)
+        params = _params(child.key)
+        where = " AND ".join(f"c.{_name(column)} = :{param}" for column, param in zip(child.key, params, strict=True))
         sql = "\n".join([f"SELECT {listed}", f"FROM {_name(child.name)} c", *joins, f"WHERE {where}"])
         parents = list(dict.fromkeys(singular(reference.parent.name) for reference in references))
         says = f"one {singular(child.name)} with its {' and '.join(parents)}"
-        self._offer(f"{singular(child.name)}_with_{'_and_'.join(parents)}", sql, child.key, says, has_limit=False)
+        self._offer(f"{singular(child.name)}_with_{'_and_'.join(parents)}", sql, params, says, has_limit=False)
 
     def _offer(self, name: str, sql: str, params: Sequence[str], says: str, *, has_limit: bool) -> bool:
         """Whether it compiles, and under a name of its own."""
         name = re.sub(r"[^a-z0-9_-]+", "_", name)[:NAME_CHARS_MAX]
-        if name in self._taken or not all(_WORD.fullmatch(param) for param in params):
-            return False
         try:
+            if name in self._taken:
+                raise PlanError("another service has its name")
             compile_sql(sql, self._manifests, {"limit": LIMIT} if has_limit else {})
-        except PlanError:
+        except PlanError as error:
+            self.left_out.append(f"{name} ({says}) is not offered: {error.detail.splitlines()[0]}")
             return False
         self._taken.add(name)
         sample = "&".join(f"{param}=…" for param in params)
         self.services.append(Proposal(name, sql, sample, says, has_limit))
         return True
+
+
+def _params(columns: Sequence[str]) -> list[str]:
+    """A parameter for each column: its name where it can be one, else what comes nearest."""
+    found: list[str] = []
+    for column in columns:
+        name = re.sub(r"[^A-Za-z0-9_]+", "_", column).strip("_") or "key"
+        name = name if _WORD.fullmatch(name) else f"key_{name}"
+        while name in (*found, "limit", *RESERVED_PARAMS) or not _is_free(name):
+            name += "_value"
+        found.append(name)
+    return found
+
+
+def _is_free(name: str) -> bool:
+    """Whether it is no word of SQL."""
+    try:
+        Statement(f"SELECT x FROM t WHERE x = :{name}")
+    except PlanError:
+        return False
+    return True
 
 
 def _manifest(table: Table) -> Manifest:
@@ -138,4 +165,4 @@ def _key(table: Table, columns: Sequence[str]) -> tuple[KeyColumn, ...]:
 
 def _name(column: str) -> str:
     """As it stands in SQL."""
-    return column if _PLAIN.fullmatch(column) else '"' + column.replace('"', '""') + '"'
+    return column if _PLAIN.fullmatch(column) and _is_free(column) else '"' + column.replace('"', '""') + '"'

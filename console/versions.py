@@ -72,8 +72,11 @@ def rollback(place: Workplace, dataset: str, to: str | None, *, force: bool, as_
     where = "no node is running"
     if hooks.flipped is not None:
         where = f"live on {terminal.plural(flipped['workers'], 'worker')} in {flipped['ms']:.0f} ms"
-    left = f"; {result.previous} is quarantined" if result.previous else ""
-    terminal.say(f"{dataset}: back to {result.version}, {where}{left}")
+    if result.quarantined is not None:
+        terminal.say(f"{dataset}: back to {result.version}, {where}; {result.quarantined} is quarantined")
+    else:
+        before = f"; {result.previous} is the one before" if result.previous else ""
+        terminal.say(f"{dataset}: now {result.version}, {where}{before}")
     for sentence in result.warnings:
         terminal.warn(sentence)
 

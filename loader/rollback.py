@@ -22,7 +22,8 @@ from loader import activation, catalogue, journal, locks
 class RollbackResult(msgspec.Struct, frozen=True):
     dataset: str
     version: str
-    previous: str | None  # the version that was live; quarantined, unless it was the older one
+    previous: str | None  # the version that was live
+    quarantined: str | None  # the same, unless this was no way back
     seconds: float
     warnings: tuple[str, ...] = ()
 
@@ -63,7 +64,12 @@ def rollback(
         if reason is not None:
             warnings += _lift(data_dir, dataset, target)
     return RollbackResult(
-        dataset=dataset, version=target, previous=live, seconds=time.monotonic() - started, warnings=warnings
+        dataset=dataset,
+        version=target,
+        previous=live,
+        quarantined=left,
+        seconds=time.monotonic() - started,
+        warnings=warnings,
     )
 
 

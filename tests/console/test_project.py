@@ -92,12 +92,39 @@ def test_what_refers_to_another_table_gets_services_of_sql(person: Person) -> No
     assert "  orders_of_customer: orders of one customer, at /v1/orders_of_customer?customer_id=…\n" in done.out
     assert "  order_with_customer: one order with its customer, at /v1/order_with_customer?id=…\n" in done.out
     config = (person.directory / "demo" / "havok.toml").read_text()
-    assert 'indexes = { by_customer_id = ["customer_id"] }' in config
+    assert 'indexes.by_customer_id = ["customer_id"]\n' in config
     demo = person.directory / "demo"
     assert person.havok("load", "orders", cwd=demo).code == person.havok("load", "customers", cwd=demo).code == 0
     assert person.havok("check", cwd=demo).out == "4 services, 2 datasets: all good\n"
     for service in ("orders_of_customer", "order_with_customer"):
         assert "cheaper" not in person.havok("plan", service, cwd=demo).out
+
+
+def test_a_file_of_its_header_alone_is_refused(person: Person) -> None:
+    person.csv("orders.csv", "id,amount", [(number, number * 2) for number in range(90)])
+    person.does("init", "demo", "orders.csv")
+    demo = person.directory / "demo"
+    assert person.havok("load", "orders", cwd=demo).code == 0
+    for rows, rule in (([], "min_rows 1"), ([(1, 2)], "max_row_change 0.5")):
+        person.csv("orders.csv", "id,amount", rows)
+        done = person.havok("load", "orders", cwd=demo)
+        assert (done.code, rule in done.err) == (1, True), done.err
+    person.does("init", "empty", "orders.csv")
+
+
+def test_a_table_without_rows_gets_no_rule_that_its_first_load_would_break(person: Person) -> None:
+    person.csv("orders.csv", "id,amount", [])
+    person.does("init", "demo", "orders.csv")
+    assert "min_rows" not in (person.directory / "demo" / "havok.toml").read_text()
+
+
+def test_a_key_that_is_no_identifier(person: Person) -> None:
+    _shop(person)
+    orders = (person.directory / "orders.csv").read_text().replace("id,", "Order ID,", 1)
+    (person.directory / "orders.csv").write_text(orders)
+    done = person.does("init", "demo", "customers.csv", "orders.csv")
+    assert "at /v1/order_with_customer?Order_ID=…\n" in done.out
+    assert "GET /v1/orders?Order%20ID=…" in (person.directory / "demo" / "havok.toml").read_text()
 
 
 def test_a_proposed_service_answers(person: Person) -> None:

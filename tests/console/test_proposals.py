@@ -1,5 +1,7 @@
 """SQL services that a new project is offered: they compile, and have what they need."""
 
+import msgspec
+
 from console.proposals import propose
 from console.references import Reference, Table
 
@@ -38,7 +40,20 @@ def test_where_the_key_begins_with_the_reference_no_index_is_needed() -> None:
     assert found.indexes == {}
 
 
-def test_what_does_not_compile_is_not_offered() -> None:
-    odd = Table("odd", "o.csv", ("from",), 9, ("from", "customer id"), ("BIGINT", "BIGINT"))
-    found = propose([CUSTOMERS, odd], [Reference(odd, ("customer id",), CUSTOMERS)])
-    assert (found.services, found.indexes) == ((), {})
+def test_columns_that_are_no_identifiers_get_parameters_that_are() -> None:
+    odd = Table("odd", "o.csv", ("from", "Order ID"), 9, ("from", "Order ID", "limit"), ("BIGINT",) * 3)
+    found = propose([CUSTOMERS, odd], [Reference(odd, ("limit",), CUSTOMERS)])
+    rows, row = found.services
+    assert rows.sql == ('SELECT * FROM odd\nWHERE limit = :limit_value\nORDER BY "from", "Order ID" LIMIT :limit')
+    assert row.sql.endswith('WHERE c."from" = :from_value AND c."Order ID" = :Order_ID')
+    assert (rows.sample, row.sample) == ("limit_value=…", "from_value=…&Order_ID=…")
+    assert found.left_out == ()
+
+
+def test_what_is_not_offered_is_told() -> None:
+    single = msgspec.structs.replace(CUSTOMERS, name="order_with_customer")
+    found = propose([CUSTOMERS, ORDERS, single], [Reference(ORDERS, ("payer",), CUSTOMERS)])
+    assert [item.name for item in found.services] == ["orders_of_customer"]
+    assert found.left_out == (
+        "order_with_customer (one order with its customer) is not offered: another service has its name",
+    )

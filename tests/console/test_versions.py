@@ -29,6 +29,17 @@ def test_rollback_and_its_quarantine(person: Person) -> None:
     assert {"version": second, "previous": first, "workers": 0}.items() <= found.items()
 
 
+def test_going_forward_is_no_way_back(person: Person) -> None:
+    first = _load(person, 1)
+    person.things(2)
+    second = person.does("load", "things", "--no-activate", "--json").json["version"]
+    said = person.does("rollback", "things", "--to", second).out
+    assert said == f"things: now {second}, no node is running; {first} is the one before\n"
+    assert "quarantined" not in person.does("versions", "things").out
+    assert f"{second} is quarantined" in person.does("rollback", "things").out
+    assert "quarantines nothing" in person.does("rollback", "--help").out
+
+
 def test_nothing_to_go_back_to(person: Person) -> None:
     assert "has no versions" in person.refused("rollback", "things")
     _load(person, 1)

@@ -11,8 +11,8 @@ from havok.settings import DatasetSettings
 from tests.engine.oracle import Oracle, without_blocks
 from tests.engine.pages import Service
 
-ROWS = """SELECT i::INTEGER AS id, chr((97 + i % 2)::INTEGER) AS k, i % 7 AS v,
-    (i || '00000000000000000001')::DECIMAL(38, 0) AS h, (i / 4)::DECIMAL(9, 2) AS d, DATE '2013-01-01' + i::INTEGER AS day FROM range(60) AS r(i)"""
+ROWS = """SELECT i::INTEGER AS id, chr((97 + i % 2)::INTEGER) AS k, i % 7 AS v, (i / 4)::DECIMAL(9, 2) AS d,
+    (i || '00000000000000000001')::DECIMAL(38, 0) AS h, DATE '2013-01-01' + i::INTEGER AS day FROM range(60) AS r(i)"""
 IN_SCAN_ORDER = "SELECT id FROM t WHERE k = :k AND id > :after LIMIT :size OFFSET :skip"
 SORTED = "SELECT id FROM t WHERE k = :k AND id > :after ORDER BY v LIMIT :size OFFSET :skip"
 GROUPED = "SELECT v, count(*) AS n FROM t WHERE k = :k AND id > :after GROUP BY v ORDER BY v LIMIT :size OFFSET :skip"
