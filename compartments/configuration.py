@@ -4,6 +4,7 @@ Rule: nothing is in force that was not read whole and found sound; what is refus
 nothing and is remembered, for the status.
 """
 
+import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from havok.manifest import Manifest
 from havok.settings import Settings
 from havok.typed import nearest
 
+log = logging.getLogger(__name__)
+
+NAMED_MAX = 20  # of each kind, in a line of the log
 _RESTART_KEYS = ("listen", "admin", "data_dir", "name")  # of [node]; processes were started with them
 
 
@@ -45,6 +49,7 @@ class Configuration:
         self._loaded = _sound(read_settings(self._path, self._stored.read()))
 
     def adopt(self, loaded: Loaded) -> None:
+        log.info("configuration: %s", changes(self.settings, loaded.settings))
         self._loaded = loaded
         self.refused = ()
 
@@ -103,6 +108,24 @@ class Configuration:
         if stored.pop(name, None) is None:
             raise NodeError(not_added(name, self.settings.services, stored))
         return self._read(stored)
+
+
+def changes(before: Settings, after: Settings) -> str:
+    """What is another now, by name."""
+    parts = []
+    for section in ("services", "datasets", "compartments"):
+        old, new = getattr(before, section), getattr(after, section)
+        for verb, names in (
+            ("added", new.keys() - old.keys()),
+            ("changed", {name for name in new.keys() & old.keys() if new[name] != old[name]}),
+            ("removed", old.keys() - new.keys()),
+        ):
+            listed = sorted(names)
+            more = f" and {len(listed) - NAMED_MAX} more" if len(listed) > NAMED_MAX else ""
+            if listed:
+                noun = section if len(listed) > 1 else section[:-1]
+                parts.append(f"{noun} {', '.join(listed[:NAMED_MAX])}{more} {verb}")
+    return "; ".join(parts) or "no service, dataset or compartment is another"
 
 
 def not_added(name: str, services: Collection[str], added: Collection[str]) -> str:

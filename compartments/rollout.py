@@ -25,6 +25,7 @@ from havok.settings import Settings
 
 log = logging.getLogger(__name__)
 
+OLD_PLAN = "\n    the plan it had serves on until this is mended"
 STAGE_S_MAX = 600.0  # a snapshot of 100 GB is hashed in less
 FLIP_S_MAX = 10.0  # opening was done before; what takes longer is reported
 RESTAGES_MAX = 5  # of new settings, each time for a version that went live while the last were staged
@@ -170,7 +171,8 @@ class Rollout:
             self._say_refusals(names)
             workers = await self._acknowledged(names)
             live = self.live.get(dataset)
-            log.info("dataset %s: %s is live on %d workers", dataset, live.version if live else "nothing", workers)
+            on = f"{workers} worker{'' if workers == 1 else 's'}"
+            log.info("dataset %s: %s is live on %s", dataset, live.version if live else "nothing", on)
             return workers
         finally:
             if stage is not None and self._staged.get(dataset) == stage:
@@ -231,7 +233,11 @@ class Rollout:
         for name in names:
             refusal = wanted[name].refusal
             if refusal is not None and refusal.code == "bad_plan":
-                log.error("%s", refusal.detail)
+                log.error("%s%s", refusal.detail, OLD_PLAN if self._is_served(name) else "")
+
+    def _is_served(self, name: str) -> bool:
+        """By whatever plan."""
+        return any(process.report is not None and name in process.report.serving for process in self._fleet.workers())
 
     def _changed_by(self, settings: Settings) -> tuple[Deployment, ...]:
         """Plans that are another or elsewhere under these settings; none while nothing is deployed at all."""

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from havok.config import syntax
 from havok.errors import NodeError
 from havok.layout import control_db
 
@@ -23,7 +24,7 @@ def parse(document: str) -> dict[str, Any]:
     try:
         tables = tomllib.loads(document)
     except tomllib.TOMLDecodeError as error:
-        raise NodeError(f"not TOML: {error}") from None
+        raise NodeError(f"not TOML: {syntax(str(error))}") from None
     services = tables.pop("services", None)
     if tables or not isinstance(services, dict) or not services:
         raise NodeError("the file may only hold [services.NAME] tables; everything else belongs in havok.toml")

@@ -24,6 +24,7 @@ from havok.relations import address
 TOKEN_FILE = "admin.token"
 _TOKEN_BYTES = 32
 _OPEN_PATHS = frozenset({"/healthz"})  # load balancers ask it, and it tells nothing else
+_WHAT_IS_HERE = "here are /healthz, /api/status and /metrics; services are on the data plane, node.listen"
 _PROBLEM_JSON = "application/problem+json"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -65,7 +66,10 @@ class Admin:
         try:
             return await handler(request)
         except web.HTTPException as error:
-            return _problem(HTTPStatus(error.status), error.reason.lower().replace(" ", "_"), "", dict(error.headers))
+            detail = _WHAT_IS_HERE if error.status == HTTPStatus.NOT_FOUND else ""
+            return _problem(
+                HTTPStatus(error.status), error.reason.lower().replace(" ", "_"), detail, dict(error.headers)
+            )
 
     def _knows(self, authorization: str) -> bool:
         scheme, _, token = authorization.partition(" ")

@@ -5,6 +5,7 @@ a person wonder. All of them are told at once. Nothing is changed.
 """
 
 import os
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from console.workplace import Workplace
 from engine.front import datasets_of
 from engine.plan import Select
 from engine.queries.query import describe
-from havok.errors import ConfigError, Fault
+from havok.errors import ConfigError, Fault, OperatorError
 from havok.layout import live_version, version_dir
 from havok.manifest import Manifest
 from havok.settings import DatasetSettings, is_select
@@ -27,7 +28,8 @@ _GLOB = "*?["
 
 
 def check(config: Path, *, as_json: bool) -> None:
-    """Raises ConfigError with every fault."""
+    """Raises ConfigError with every fault, OperatorError for what is no configuration by itself."""
+    _check_whole(config)
     place = Workplace(config)
     live, damaged = _live(place)
     plans = Planning().deployments(place.settings, live)
@@ -56,6 +58,21 @@ def check(config: Path, *, as_json: bool) -> None:
         services = terminal.plural(len(settings.services), "service")
         later = f"; NOT compiled yet, for want of data: {', '.join(waiting)}" if waiting else ""
         terminal.say(f"{services}, {terminal.plural(len(settings.datasets), 'dataset')}: all good{later}")
+
+
+def _check_whole(config: Path) -> None:
+    """Raises OperatorError for a file of services alone, which are at home in a node's configuration."""
+    try:
+        with open(config, "rb") as file:
+            tables = tomllib.load(file)
+    except (OSError, ValueError, RecursionError):
+        return  # what is wrong with it is told by who reads it
+    if set(tables) == {"services"}:
+        raise OperatorError(
+            f"{config} holds [services.NAME] tables only: it is a part of a configuration, and is checked with it. "
+            f"Name it in include of [node] in havok.toml and check that; or let a running node check and serve it: "
+            f"havok services add {config}"
+        )
 
 
 def _live(place: Workplace) -> tuple[dict[str, Manifest], list[Fault]]:

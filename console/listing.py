@@ -86,7 +86,8 @@ def add(place: Workplace, file: Path, *, as_json: bool) -> None:
         first = f"{' and '.join(missing)} {'has its' if len(missing) == 1 else 'have their'} first version"
         said = terminal.paint("accepted, but NOT compiled yet", "yellow")
         terminal.say(f"{name} is {said}: it will be when {first}: {loads}")
-    terminal.say(f"kept in {place.data_dir}, take back: havok services remove {names[0]}")
+    back = "; ".join(f"havok services remove {name}" for name in names)
+    terminal.say(f"kept in {place.data_dir}, take back: {back}")
 
 
 def remove(place: Workplace, name: str, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ of it raises for what a file says: `read_settings` returns the sound part and th
 structs by `havok.typed` and compared by `havok.relations`, both pure.
 """
 
+import ast
 import glob
 import os
 import re
@@ -28,6 +29,17 @@ LATER_KINDS = ("union", "ingest")
 
 _ENTRIES = ("datasets", "compartments", "services")  # tables of named entries: each stands in one file
 _SECTIONS = ("node", "loader", *_ENTRIES)
+_REPEATED = (  # what tomllib says of a table or a key → what is said of it
+    (re.compile(r"Cannot declare (?P<path>\(.*\)) twice", re.DOTALL), "[{}] stands there twice: make one of the two"),
+    (
+        re.compile(r"Cannot mutate immutable namespace (?P<path>\(.*\))", re.DOTALL),
+        "{0} stands there as {{ … }} already: write this inside it, or each of its keys on a line, as this one",
+    ),
+    (
+        re.compile(r"Cannot redefine namespace (?P<path>\(.*\))", re.DOTALL),
+        "{} stands there already: make one of the two",
+    ),
+)
 _AT = re.compile(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", re.DOTALL)
 
 
@@ -210,7 +222,7 @@ def _read_toml(path: Path, file: str, faults: list[Fault]) -> dict[str, Any] | N
         line = error.object.count(b"\n", 0, error.start) + 1
         reason = f"line {line}: is not UTF-8"
     except tomllib.TOMLDecodeError as error:
-        reason = _syntax(str(error))
+        reason = syntax(str(error))
     except RecursionError:
         reason = "is nested too deeply"
     except ValueError:  # what Python says of an integer of thousands of digits
@@ -219,14 +231,23 @@ def _read_toml(path: Path, file: str, faults: list[Fault]) -> dict[str, Any] | N
     return None
 
 
-def _syntax(message: str) -> str:
+def syntax(message: str) -> str:
     """`Invalid value (at line 1, column 5)` → `line 1, column 5: invalid value`."""
     found = _AT.fullmatch(message)
     if found is None:
         return message
     place = f"line {found['line']}, column {found['column']}" if found["line"] else "at its end"
     what = found["what"]
+    for form, said in _REPEATED:
+        if repeated := form.fullmatch(what):
+            return f"{place}: {said.format(_written(repeated['path']))}"
     return f"{place}: {what[:1].lower()}{what[1:]}"
+
+
+def _written(path: str) -> str:
+    """tomllib's word for a key, Python's text of a tuple or a string, as TOML has it."""
+    found = ast.literal_eval(path)
+    return typed.dotted(found if isinstance(found, tuple) else (found,))
 
 
 def _included(path: Path, root: Path, merged: _Merged) -> list[Path]:

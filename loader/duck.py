@@ -28,6 +28,8 @@ STREAM_BUFFER_MB_MAX = 64
 _NOISE = re.compile(r"^(?:[A-Z][A-Za-z ]*Error: )+")
 _CSV = re.compile(r"CSV Error on Line: (?P<line>\d+)\s*\n(?:Original Line: ?(?P<row>.*)\n)?(?P<what>.+)", re.MULTILINE)
 _CSV_CAST = re.compile(r'column "(?P<column>.*)"\. Could not convert string "(?P<value>.*)" to \'?(?P<type>[^\']+)')
+_CSV_RAGGED = re.compile(r"^Expected Number of Columns: (?P<header>\d+) Found: (?P<found>\d+)", re.MULTILINE)
+_CSV_LINE = re.compile(r"^Original Line: ?\s*(?P<row>\S.*)$", re.MULTILINE)  # behind a CRLF it begins below
 _CSV_FILE = re.compile(r"^\s*file = (?P<file>.+)$", re.MULTILINE)
 _JSON_FILE = re.compile(r'(?P<what>JSON transform error|Malformed JSON) in file "(?P<file>[^"]+)", (?P<rest>[^\n]*)')
 
@@ -129,6 +131,14 @@ def _explain_csv(report: str, found: re.Match[str]) -> str:
             f"{where}: column {cast['column']}: {cast['value']!r} is not {article(kind)} {kind}\n"
             f'mend the value, or widen the column with `columns = {{ {cast["column"]} = "VARCHAR" }}` in the dataset'
         )
+    if ragged := _CSV_RAGGED.search(report):
+        header, count = int(ragged["header"]), int(ragged["found"])
+        values = "1 value" if count == 1 else f"{count} values"
+        said = (
+            f"more values than the {header} of the header" if count > header else f"{values}, the header has {header}"
+        )
+        line = _CSV_LINE.search(report)
+        return f"{where}: {said}" + (f" (the line reads: {line['row'].strip()[:80]})" if line else "")
     row = (found["row"] or "").strip()
     return f"{where}: {found['what'].strip()}" + (f" (the line reads: {row[:80]})" if row else "")
 

@@ -13,7 +13,7 @@ import msgspec
 from havok import layout
 from loader import workspace
 
-REASON_CHARS_MAX = 300  # a line or two of a terminal; the load itself said all of it
+REASON_CHARS_MAX = 2000  # some lines of a terminal: what to do stands at the end
 _INDENTED = "    "  # rows and fragments of SQL stand so
 _KNOWN = "the candidate was refused and nothing changed"
 

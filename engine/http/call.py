@@ -53,11 +53,12 @@ def read_call(request: Head, content: bytes, media: str) -> Call:
 
 def read_object(request: Head, content: bytes) -> dict[str, Any]:
     """A body as a JSON object. Raises BadRequest."""
+    _check(request, content)
     try:
         fields = _decode_object(_json_of(content) if request.block.content_type == MSGPACK else content)
         return {name: _decode_value(raw) for name, raw in fields.items()}
     except _MALFORMED as error:
-        raise _refusal(error, request) from None
+        raise _refusal(error, request, "") from None
 
 
 def post(program: Program, request: Head, content: bytes) -> bytes | None:
@@ -65,6 +66,7 @@ def post(program: Program, request: Head, content: bytes) -> bytes | None:
 
     Raises BadParam, BadRequest.
     """
+    _check(request, content)
     try:
         fields = _decode_object(_json_of(content) if request.block.content_type == MSGPACK else content)
         keys = fields.pop("keys", None)
@@ -75,12 +77,21 @@ def post(program: Program, request: Head, content: bytes) -> bytes | None:
             raise BadParam(unknown, "unknown", f"a batch has only keys; {unknown!r} does not belong")
         return program.bind_batch(keys)
     except _MALFORMED as error:
-        raise _refusal(error, request) from None
+        raise _refusal(error, request, ', or {"keys": [...]}') from None
 
 
-def _refusal(error: Exception, request: Head) -> BadRequest:
+def _check(request: Head, content: bytes) -> None:
+    """A body is there, and all that is sent. Raises BadRequest."""
+    if request.query:
+        raise BadRequest("a POST has its parameters in the body, not in the URL: send all of them in one place")
+    if not content:
+        raise BadRequest("the body is empty: send a JSON object")
+
+
+def _refusal(error: Exception, request: Head, besides: str) -> BadRequest:
+    """`besides`: what else than parameters may be sent."""
     if isinstance(error, msgspec.ValidationError):
-        return BadRequest('the body must be a JSON object of parameters, or {"keys": [...]}')
+        return BadRequest(f"the body must be a JSON object of parameters{besides}")
     return BadRequest(f"the body is not valid {request.block.content_type}: {str(error)[:120]}")
 
 

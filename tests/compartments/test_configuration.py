@@ -6,9 +6,11 @@ import threading
 import psutil
 import pytest
 
+from compartments.configuration import NAMED_MAX, changes
 from compartments.supervisor import Supervisor
 from havok import messages
 from havok.errors import ConfigError, NodeError
+from havok.settings import DatasetSettings, Settings
 from tests.compartments.deadline import until
 from tests.compartments.node import Node, service
 
@@ -173,3 +175,25 @@ def test_an_invalid_configuration_is_refused_with_every_fault(node: Node) -> Non
     with pytest.raises(ConfigError) as caught:
         Supervisor(node.config, ["false"])
     assert len(caught.value.faults) == 2
+
+
+def test_what_a_reload_changed_is_logged_and_which_plan_serves_on(node: Node) -> None:
+    node.load(1)
+    node.start()
+    node.services["c"] = service("one")
+    node.services["b"] = service("two", fields=["none"])
+    node.compartments["three"] = {"business": "test"}
+    reload(node)
+    told = node.log.read_text()
+    assert "configuration: service c added; service b changed; compartment three added\n" in told
+    assert "has no column 'none'" in told
+    assert "\n    the plan it had serves on until this is mended\n" in told
+    with node.client() as client:
+        assert client.get("b").status == 200
+    reload(node)
+    assert "configuration: no service, dataset or compartment is another\n" in node.log.read_text()
+
+
+def test_many_changes_are_cut() -> None:
+    many = {f"d{number:02}": DatasetSettings(key=("id",)) for number in range(NAMED_MAX + 2)}
+    assert changes(Settings(datasets=many), Settings()).endswith("d19 and 2 more removed")

@@ -34,6 +34,8 @@ def test_with_the_token(owner: Person, node: Served) -> None:
     )
     missing = get(owner.admin_port, "/nothing", token)
     assert (missing.status, missing.json["code"]) == (404, "not_found")
+    for path in ("/healthz", "/api/status", "/metrics"):
+        assert path in missing.json["detail"]
 
 
 def test_another_host_is_refused(owner: Person, node: Served) -> None:

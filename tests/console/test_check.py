@@ -57,3 +57,11 @@ def test_a_key_that_the_live_version_does_not_have_yet(person: Person) -> None:
     person.loaded("things")
     person.amend('key = ["id"]', 'key = ["id", "name"]')
     assert "datasets.things.key: the live version is served by (id) until the next load" in person.does("check").err
+
+
+def test_a_file_of_services_alone_is_a_part_of_another(person: Person) -> None:
+    (person.directory / "more.toml").write_text('[services.x]\nkind = "kv"\ndataset = "things"\ncompartment = "one"\n')
+    said = person.refused("check", "more.toml")
+    assert "more.toml holds [services.NAME] tables only" in said
+    assert "include of [node]" in said
+    assert "havok services add more.toml" in said

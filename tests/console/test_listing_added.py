@@ -123,3 +123,12 @@ def test_what_is_served_at_once_and_what_waits_are_told_apart(person: Person) ->
         "services", "add", add(person, extra + WAITING.format(name="part", column="name")), "--json"
     ).json
     assert found == {"services": ["extra", "part"], "waiting": {"part": ["parts"]}}
+
+
+def test_all_that_was_added_can_be_taken_back_by_what_is_told(person: Person) -> None:
+    person.loaded("things")
+    person.loaded("places")
+    person.serve()
+    one = '[services.{name}]\nkind = "kv"\ndataset = "things"\ncompartment = "two"\n'
+    told = person.does("services", "add", add(person, one.format(name="x") + one.format(name="y"))).out
+    assert told.endswith("take back: havok services remove x; havok services remove y\n")

@@ -204,3 +204,21 @@ def test_a_directory_may_not_be_named_like_a_column(session: duck.Session, tmp_p
 def test_a_field_too_long_for_python_does_not_hide_the_reason(session: duck.Session, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(f"id,n,s\n1,5,{'x' * 200_000}\n2,1.5,z\n")
     assert "column n: '1.5' is not a BIGINT" in refused(session, tmp_path, "a.csv", live={"n": "BIGINT"})
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("O-9,1", "line 302: 2 values, the header has 3 (the line reads: O-9,1)"),
+        ("O-9", "line 302: 1 value, the header has 3 (the line reads: O-9)"),
+        ("O-9,1,2,3,4", "line 302: more values than the 3 of the header (the line reads: O-9,1,2,3,4)"),
+    ],
+)
+@pytest.mark.parametrize("live", [{}, {"id": "VARCHAR", "n": "BIGINT"}])
+def test_a_line_of_another_length_says_how_long(
+    session: duck.Session, tmp_path: Path, line: str, said: str, live: dict[str, str], end: str
+) -> None:
+    lines = ["id,n,day", *(f"O-{number},{number},2024-01-01" for number in range(300)), line, "O-1,2,2024-01-01", ""]
+    (tmp_path / "a.csv").write_bytes(end.join(lines).encode())
+    assert said in refused(session, tmp_path, "a.csv", live=live)
