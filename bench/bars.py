@@ -55,6 +55,17 @@ PLANE_HISTORY_OVER_POSTGRES = Bar("plane_history over the same", "×", 1.0, 0.5)
 ROUTE_DELAYS_OVER_POSTGRES = Bar("route_delays over the same", "×", 2.5, 1.0)
 SQL_SWAP = Bar("a SQL service: settings → plan → compiled → bound → flipped, CPU", "ms", 20, 5)
 
+CHURN_FAILED = Bar("restarts, scaling, upgrades under 70 % load: failed requests", "count", 0, 0)
+CHURN_STEP = Bar("the same: largest p99.9 step over quiet", "ms", 5, 2)
+SUPERVISOR_FAILED = Bar("supervisor killed again and again: failed requests", "count", 0, 0)
+SUPERVISOR_ADOPTED = Bar("the same: longest until the next has adopted all", "s", 2, 0.5)
+GATE_FAILED = Bar("gate killed again and again: failed requests on established connections", "count", 0, 0)
+GATE_BACK = Bar("the same: longest until a new connection is served", "s", 1, 0.3)
+HAND_OFF = Bar("hand-off of a connection, both sides, CPU", "µs", 150, 100)
+FORWARD = Bar("forwarding a request instead, all sides, CPU", "µs", None, 40)
+FORWARD_OVER_HAND_OFF = Bar("the one over the other", "×", 0.75, 0.5)
+MIXED_HIGH_WAIT = Bar("high-priority requests of mixed connections, low saturated, p99", "ms", 20, 5)
+
 
 def judge(bar: Bar, figure: float | None) -> Verdict:
     if figure is None:

@@ -1,10 +1,11 @@
-"""A Havok node as a benchmark runs it: its own directory, free ports, one pinned worker.
+"""A Havok node as a benchmark runs it: its own directory, free ports, a pinned worker in each compartment.
 
 Rule: it is driven only through what the contract fixes: `havok.toml`, the commands with
 `--json`, and the ports. So it measures any version of Havok.
 """
 
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +16,7 @@ from typing import Any
 import msgspec
 
 from bench.leftover import leftover
-from bench.process import Server, StartFailed, answers, environment, free_ports, python
+from bench.process import Server, StartFailed, answers, environment, free_ports, get, python
 
 PROGRAM = "console.main"
 COMPARTMENT = "bench"
@@ -38,16 +39,18 @@ class Service(msgspec.Struct, frozen=True):
     fields: tuple[str, ...] = ()
     sql: str = ""
     params: dict[str, dict[str, Any]] = {}
+    compartment: str = COMPARTMENT
 
 
 class Contents(msgspec.Struct, frozen=True):
-    """What the node serves, by name; every service is in the one compartment.
+    """What the node serves, by name. `priorities`: of its compartments.
 
-    Each has a rate limit that is never reached, so that counting it is in the path.
+    Each service has a rate limit that is never reached, so that counting it is in the path.
     """
 
     datasets: dict[str, Dataset]
     services: dict[str, Service]
+    priorities: dict[str, str] = msgspec.field(default_factory=lambda: {COMPARTMENT: "high"})
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -97,37 +100,69 @@ def _table(name: str, values: dict[str, Any]) -> str:
 
 def _service(service: Service) -> dict[str, Any]:
     kind = "sql" if service.sql else "kv"
-    return {"kind": kind, "compartment": COMPARTMENT, **msgspec.to_builtins(service), "rate_limit": _UNREACHED}
+    return {"kind": kind, **msgspec.to_builtins(service), "rate_limit": _UNREACHED}
 
 
 class Node:
-    """One node, on one core or (None) on any. Its directory outlives `stop`, so that it can start again."""
+    """One node, on one core or (None) on any. Its directory outlives `stop`, so that it can start again.
 
-    def __init__(self, directory: Path, core: int | None, contents: Contents) -> None:
+    `program`: the module that serves, where that is another than everybody's. `loose`: only the workers are on the
+    core, and where Havok is imported from is `directory/installed`, if that is there.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        core: int | None,
+        contents: Contents,
+        program: str = PROGRAM,
+        *,
+        workers_max: int = 1,
+        loose: bool = False,
+    ) -> None:
         self.directory = directory
-        self.port, admin = free_ports(2)
+        self._loose = loose
+        self._workers_max = workers_max
+        self.port, self.admin_port = free_ports(2)
         self.config = directory / "havok.toml"
         self._core = core
+        self._program = program
         self._server: Server | None = None
         node = {"name": "bench", "data_dir": "var"}
         tables = [
-            _table("node", {**node, "listen": f"127.0.0.1:{self.port}", "admin": f"127.0.0.1:{admin}"}),
-            _table(
-                f"compartments.{COMPARTMENT}",
-                {"business": "bench", "priority": "high", "cpus": () if core is None else (core,)},
-            ),
-            f"[compartments.{COMPARTMENT}.workers]\nmin = 1\nmax = 1\n",
+            _table("node", {**node, "listen": f"127.0.0.1:{self.port}", "admin": f"127.0.0.1:{self.admin_port}"}),
+            *(_table(f"compartments.{name}", self._compartment(of)) for name, of in contents.priorities.items()),
             *(_table(f"datasets.{name}", msgspec.to_builtins(found)) for name, found in contents.datasets.items()),
             *(_table(f"services.{name}", _service(service)) for name, service in contents.services.items()),
         ]
         self.config.write_text("\n".join(tables))
 
+    def _compartment(self, priority: str) -> dict[str, Any]:
+        cpus = () if self._core is None else (self._core,)
+        workers = {"min": 1, "max": self._workers_max}
+        return {"business": "bench", "priority": priority, "cpus": cpus, "workers": workers}
+
     def start(self, *ready: str) -> None:
         """Serving these targets when it returns. Raises StartFailed."""
         log = self.directory / "serve.log"
-        self._server = Server(python(PROGRAM, "serve", str(self.config)), self._core, log)
+        core = None if self._loose else self._core
+        self._server = Server(python(self._program, "serve", str(self.config)), core, log, self._environment())
         self._server.wait_until(lambda: answers(self.port, "/healthz"), FIRST_ANSWER_S_MAX)
         self.wait_for(*ready)
+
+    def _environment(self) -> dict[str, str]:
+        installed = self.directory / "installed"
+        return {**os.environ, "PYTHONPATH": str(installed)} if installed.exists() else environment()
+
+    @property
+    def supervisor_pid(self) -> int:
+        assert self._server is not None, "not started"
+        return self._server.pid
+
+    def kill_supervisor(self) -> None:
+        """SIGKILL; what it left serves on, until `start` has another one adopt it."""
+        assert self._server is not None, "not started"
+        self._server.kill()
 
     def wait_for(self, *ready: str) -> None:
         """Until each of these targets gets 200. Raises StartFailed, and the node is ended."""
@@ -148,7 +183,7 @@ class Node:
         argv = python(PROGRAM, *arguments, "--json", "-c", str(self.config))
         try:
             done = subprocess.run(
-                leftover(argv) if last else argv, env=environment(), capture_output=True, text=True,
+                leftover(argv) if last else argv, env=self._environment(), capture_output=True, text=True,
                 timeout=_COMMAND_S_MAX, check=False, start_new_session=True,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
@@ -156,6 +191,14 @@ class Node:
         if done.returncode != 0:
             raise StartFailed(f"havok {' '.join(arguments)} said: {' '.join(done.stderr.split())[-300:]}")
         return done.stdout
+
+    def seen_from_outside(self) -> Status | None:
+        """The status by the admin plane, without a process for each look; None while that does not answer."""
+        token = self.directory / "var" / "admin.token"
+        if not token.exists():
+            return None
+        found = get(self.admin_port, "/api/status", {"Authorization": f"Bearer {token.read_text().strip()}"})
+        return None if found is None or found[0] != 200 else msgspec.json.decode(found[2], type=Status)
 
     def status(self) -> Status:
         return msgspec.json.decode(self.command("status"), type=Status)

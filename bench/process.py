@@ -123,6 +123,11 @@ class Server:
         text = " ".join(self.log.read_text(errors="replace").split())
         return text[-_LOG_TAIL_CHARS:] or "it said nothing"
 
+    def kill(self) -> None:
+        """SIGKILL to it alone; its descendants are somebody else's from now on."""
+        self._process.kill()
+        self._process.wait()
+
     def stop(self) -> None:
         """SIGTERM, then SIGKILL to what is left of it and its descendants."""
         try:

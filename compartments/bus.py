@@ -1,4 +1,4 @@
-"""ZeroMQ sockets inside the event loop.
+"""ZeroMQ sockets inside the event loop, and the supervisor's end of the bus.
 
 Rule: frames in and out, nothing decided here. A ZeroMQ descriptor is edge-triggered: after
 any use of the socket everything must be drained, or an edge is lost; `Wire` does so after
@@ -8,8 +8,12 @@ each send and each wake-up.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import zmq
+
+from havok.layout import bulletin_socket, control_socket
+from havok.messages import Broadcast, Outbound, encode
 
 log = logging.getLogger(__name__)
 
@@ -94,3 +98,29 @@ class Wire:
             if self._receive is not None:
                 self._loop.remove_reader(self._fd)
             self.socket.close()
+
+
+class Bus:
+    """The supervisor's two sockets; `receive(frames)` is called for what followers and commands send."""
+
+    def __init__(self, receive: Callable[[list[bytes]], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
+        self._bulletins = Wire(loop, self._context, zmq.PUB)
+        self._control = Wire(loop, self._context, zmq.ROUTER, receive)
+
+    def open(self, data_dir: Path) -> None:
+        """From now on there is somebody to hear; what is broadcast before, nobody hears."""
+        self._bulletins.bind(bulletin_socket(data_dir))
+        self._control.bind(control_socket(data_dir))
+
+    def broadcast(self, message: Broadcast) -> None:
+        self._bulletins.send([encode(message)])
+
+    def answer(self, identity: bytes, message: Outbound) -> None:
+        self._control.send([identity, encode(message)])
+
+    def close(self) -> None:
+        self._control.close()
+        self._bulletins.close()
+        self._context.term()

@@ -1,4 +1,4 @@
-"""The settings in force: those of the file and of the services added at run time.
+"""The settings in force: those of the file, of the services added and of the scales set at run time.
 
 Rule: nothing is in force that was not read whole and found sound; what is refused changes
 nothing and is remembered, for the status.
@@ -9,11 +9,14 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from compartments.database import ControlDatabase
 from compartments.planning import Planning, service_fault
+from compartments.scales import Scale, StoredScales, scaled, wanted
 from compartments.stored import StoredServices, parse
 from havok.config import Loaded, read_settings
 from havok.errors import ConfigError, Fault, NodeError
 from havok.manifest import Manifest
+from havok.messages import ScaleRequest
 from havok.settings import Settings
 from havok.typed import nearest
 
@@ -33,10 +36,12 @@ class Configuration:
         self.data_dir = self._loaded.data_dir
         self.refused: tuple[Fault, ...] = ()
         self._stored: StoredServices | None = None
+        self._scales: dict[str, Scale] = {}
+        self._settings = self._loaded.settings
 
     @property
     def settings(self) -> Settings:
-        return self._loaded.settings
+        return self._settings
 
     @property
     def stored(self) -> StoredServices:
@@ -45,12 +50,17 @@ class Configuration:
 
     def open_stored(self) -> None:
         """Once the data directory is ours: its services join. Raises ConfigError."""
-        self._stored = StoredServices(self.data_dir)
+        self.database = ControlDatabase(self.data_dir)
+        self._stored = StoredServices(self.database)
+        self._stored_scales = StoredScales(self.database)
+        self._scales = self._stored_scales.read()
         self._loaded = _sound(read_settings(self._path, self._stored.read()))
+        self._settings = scaled(self._loaded.settings, self._scales)
 
     def adopt(self, loaded: Loaded) -> None:
         log.info("configuration: %s", changes(self.settings, loaded.settings))
         self._loaded = loaded
+        self._settings = scaled(loaded.settings, self._scales)
         self.refused = ()
 
     def changed(self) -> Loaded:
@@ -101,6 +111,13 @@ class Configuration:
         if faults:
             raise ConfigError(faults)
         return loaded
+
+    def scale(self, request: ScaleRequest) -> None:
+        """Sets another scale, which is kept. Raises NodeError."""
+        scale = wanted(self._loaded.settings, self._scales, request)
+        self._stored_scales.write(request.compartment, scale)
+        self._scales = self._stored_scales.read()
+        self._settings = scaled(self._loaded.settings, self._scales)
 
     def without_service(self, name: str) -> Loaded:
         """Without one added at run time. Raises NodeError when it was not, ConfigError."""

@@ -17,10 +17,10 @@ from typing import TypeVar
 
 from compartments.deployment import Deployment, Refusal, Stage
 from compartments.pools import Pools
-from compartments.wanted import VersionKey, Wanted, entries_of_interest, read_entries
+from compartments.wanted import VersionKey, Wanted, elsewhere, entries_of_interest, rank_of, read_entries
 from engine.analysis.verification import verify_twin
 from engine.forms import arrow
-from engine.http.route import Elsewhere, Route, Target, Unready
+from engine.http.route import Route, Target, Unready
 from engine.http.server import Server
 from engine.plan import Plan, Select
 from engine.programs import AnyCompiled, AnyProgram, bind, compile_plan, route_class
@@ -107,6 +107,7 @@ class Deployer:
         if not self._entries.follow(entries):
             return  # a bulletin about peers
         self._wanted = read_entries(self._entries)
+        self._server.forwarding.rank = rank_of(self._wanted.deployments.values(), self._server.compartment)
         keep = self._wanted.versions(self._server.compartment)
         self._broken = {pair: reason for pair, reason in self._broken.items() if pair in keep}
         self._reconcile()
@@ -278,7 +279,7 @@ class Deployer:
     def _target(self, name: str, wanted: Deployment) -> Target | None:
         """The target of a deployment; None while it cannot be made."""
         if wanted.compartment != self._server.compartment:
-            return Elsewhere(name, wanted.compartment)
+            return elsewhere(wanted)
         old = self._server.target(name)
         if wanted.plan is None:
             refusal = wanted.refusal or Refusal("internal", "no plan")
@@ -290,9 +291,9 @@ class Deployer:
         if program is None:
             program = self._compile(wanted, name) if self._is_open(wanted) else None
         if program is not None:
-            histogram, limit = (old.histogram, old.limit) if isinstance(old, Route) else (None, None)
+            kept = (old.histogram, old.rate, old.budget) if isinstance(old, Route) else (None, None, None)
             made = route_class(program)
-            return made(program, self._server.date, workers=wanted.workers, histogram=histogram, limit=limit)
+            return made(program, self._server.date, histogram=kept[0], limit=kept[1], budget=kept[2])
         if not isinstance(old, Route):  # and never Elsewhere: two workers would send a caller to and fro
             reason = next((self._broken[pair] for pair in wanted.versions if pair in self._broken), None)
             waiting = NoVersion(f"service {name} is starting", retry_after_s=1)

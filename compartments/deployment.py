@@ -7,12 +7,15 @@ reason why it cannot answer; `planning` makes them. Entries of the ledger are na
     stage/<dataset>       Stage            to have ready, aside
     standby/<dataset>     version          to hold open for a rollback
     peers/<compartment>   list of sockets  workers that take connections
+    marks/<compartment>   Watermarks       between which its load should be
+    pressure/<compartment>  a sentence     why it is to degrade: no more workers are to be had
+    limits/<compartment>  int              the most connections it may have; without one, any number
 """
 
 import msgspec
 
 from engine.plan import Plan
-from havok.settings import ExecutorSettings
+from havok.settings import ExecutorSettings, Priority
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -25,11 +28,11 @@ class Refusal(msgspec.Struct, frozen=True):
 class Deployment(msgspec.Struct, frozen=True):
     service: str
     compartment: str
-    workers: int
     plan: Plan | None = None
     versions: tuple[tuple[str, str], ...] = ()  # (dataset, version)
     refusal: Refusal | None = None
     executors: ExecutorSettings | None = None  # for an analytical plan
+    priority: Priority = "medium"  # its compartment's
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -53,3 +56,15 @@ def standby_key(dataset: str) -> str:
 
 def peers_key(compartment: str) -> str:
     return f"peers/{compartment}"
+
+
+def marks_key(compartment: str) -> str:
+    return f"marks/{compartment}"
+
+
+def pressure_key(compartment: str) -> str:
+    return f"pressure/{compartment}"
+
+
+def limits_key(compartment: str) -> str:
+    return f"limits/{compartment}"

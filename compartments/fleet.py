@@ -1,152 +1,228 @@
-"""The processes of a node: started, pinned, restarted, ended.
+"""The processes of a node: how many there are of which, started, renewed, ended.
 
-Rule: one record per process, from its start to its end; each is watched by one task that
-the fleet owns. It does not know what a process serves.
+Rule: one `Member` per process, from its start (or its adoption) to its end; each is watched
+by one task that the fleet owns. What is to be replaced serves until its successor does. It
+does not know what a process serves.
 """
 
 import asyncio
 import contextlib
 import logging
-import os
 import random
 import signal
-import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from time import monotonic
-from typing import Annotated
 
 import msgspec
-import psutil
 
-from compartments.limits import limit, rank_session
-from compartments.process import GateSettings, WorkerSettings
+from compartments.isolation import Isolation
+from compartments.launcher import GATE, Launcher, Site
+from compartments.listeners import lending_path
+from compartments.member import Member, Patience
 from compartments.restarts import Restarts, after_death
-from havok.layout import run_dir
+from compartments.roster import Roster, write_roster
+from compartments.seating import Seating
+from compartments.staffing import surplus
+from havok.errors import NodeError
 from havok.messages import Report
-from havok.settings import CompartmentSettings
+from havok.settings import CompartmentSettings, Settings
 
 log = logging.getLogger(__name__)
 
-GATE = "gate"  # stands where a compartment's name would
-
-
-class Patience(msgspec.Struct, frozen=True):
-    """How long a process may leave us waiting, in seconds."""
-
-    silent_s: float = 1.0  # without a report for as long, a worker gets no new connections
-    hung_s: float = 10.0  # and after as long it is ended and replaced
-    start_s: float = 60.0  # the same before it was ready: reading a program from a slow disk takes long
-    kill_after_s: float = 5.0  # on top of the drain, before SIGKILL
-
-
-class Process:
-    """A child: its settings, how it is, and what it last said."""
-
-    def __init__(self, name: str, compartment: str, patience: Patience, inbox: str = "") -> None:
-        self._patience = patience
-        self.name = name
-        self.compartment = compartment
-        self.inbox = inbox
-        self.child: asyncio.subprocess.Process | None = None
-        self.started_s = monotonic()
-        self.heard_s = monotonic()
-        self.report: Report | None = None
-        self.was_ready = False
-        self.draining = False
-        self.ended = asyncio.Event()
-
-    @property
-    def pid(self) -> int:
-        return self.child.pid if self.child is not None else 0
-
-    @property
-    def state(self) -> str:
-        if self.draining:
-            return "draining"
-        if not self.was_ready:
-            return "starting"
-        return "silent" if self.silent else "ready"
-
-    @property
-    def silent(self) -> bool:
-        return monotonic() - self.heard_s > self._patience.silent_s
-
-    def signal(self, number: int) -> None:
-        if self.child is not None and self.child.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self.child.send_signal(number)
-
 
 class Fleet:
-    """`on_change()` is called when a process came, went, or fell silent."""
+    """`on_change()` is called when a process came, went, or fell silent; `on_death(compartment, lived_s)` when one
+    ended that was not told to.
+    """
 
     def __init__(
-        self, data_dir: Path, listener: socket.socket, drain_s: float, patience: Patience, on_change: Callable[[], None]
+        self,
+        site: Site,
+        launcher: Launcher,
+        patience: Patience,
+        on_change: Callable[[], None],
+        on_death: Callable[[str, float], None],
+        isolation: Isolation,
     ) -> None:
-        self._data_dir = data_dir
-        self._listener = listener
-        self.drain_s = drain_s
+        self._site = site
+        self._launcher = launcher
+        self.seating = Seating(isolation, self._own)
         self._patience = patience
         self._on_change = on_change
+        self._on_death = on_death
         self._compartments: dict[str, CompartmentSettings] = {}
+        self._wanted: dict[str, int] = {}  # workers of each compartment, between its min and max
         self._restarts: dict[str, Restarts] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._number = 0
         self._ending = False
-        self.processes: dict[str, Process] = {}
+        self.code = site.code
+        self.renewal_fault: str | None = None  # why the last process that was to be replaced was not
+        self.processes: dict[str, Member] = {}
 
     # -- what there is ---------------------------------------------------------------
 
-    def workers(self, compartment: str | None = None) -> list[Process]:
+    def workers(self, compartment: str | None = None) -> list[Member]:
         """Living workers that are not on their way out."""
-        return [
+        staying = (process for process in self.processes.values() if not process.draining)
+        return [p for p in staying if p.compartment != GATE and compartment in (None, p.compartment)]
+
+    def gates(self) -> list[Member]:
+        return [process for process in self.processes.values() if process.compartment == GATE]
+
+    def lasting(self, compartment: str) -> list[Member]:
+        """Those that count: spares come on top, for a while."""
+        if compartment == GATE:
+            return [gate for gate in self.gates() if not gate.draining and not gate.is_spare]
+        return [process for process in self.workers(compartment) if not process.is_spare]
+
+    def outdated(self) -> list[Member]:
+        """Those that run other code than what is installed now, or hold other ports than they should, gates last;
+        those on their way out as well.
+        """
+        old = [
             process
             for process in self.processes.values()
-            if process.compartment != GATE and not process.draining and compartment in (None, process.compartment)
+            if process.code != self._site.code or process.addresses != self._launcher.addresses(process.compartment)
         ]
-
-    def gates(self) -> list[Process]:
-        return [process for process in self.processes.values() if process.compartment == GATE]
+        return sorted(old, key=lambda process: process.compartment == GATE)
 
     def hear(self, report: Report) -> None:
         process = self.processes.get(report.process)
         if process is not None and process.pid == report.pid:
-            process.report = report
-            process.heard_s = monotonic()
-            process.was_ready = process.was_ready or report.ready
+            was_ready = process.was_ready
+            process.hear(report)
+            if process.was_ready and not was_ready:
+                self._record()
+                self.seating.seat(process)
+            if report.draining and not process.draining:  # told to by somebody else
+                self._let_go(process)
+                self._fill()
 
     def excuse(self, late_s: float) -> None:
         """We did not listen for as long ourselves: nobody was silent then."""
         for process in self.processes.values():
             process.heard_s = min(monotonic(), process.heard_s + late_s)
 
+    async def until_serving(self, timeout_s: float) -> bool:
+        """True when the gate accepts and every worker is ready."""
+        deadline = monotonic() + timeout_s
+        while monotonic() < deadline and not self._ending:
+            processes = [*self.workers(), *self.gates()]
+            if processes and all(process.was_ready for process in processes):
+                return True
+            await asyncio.sleep(0.01)
+        return False
+
     # -- changing it -----------------------------------------------------------------
+
+    def adopt(self, left: Roster) -> int:
+        """Watches over processes that another supervisor left; how many. Their names and numbers are taken."""
+        for entry in left.processes:
+            self._launcher.known(entry.name)
+            process = Member(entry.name, entry.compartment, entry.code, self._patience, entry.inbox)
+            try:
+                process.adopt(entry)
+            except OSError as error:
+                log.warning("%s (pid %d) is not adopted: %s", entry.name, entry.pid, error)
+                continue
+            self.processes[process.name] = process
+            self._own(self._watch(process))
+        self._record()
+        return len(self.processes)
 
     def resize(self, compartments: dict[str, CompartmentSettings]) -> None:
         """As many workers as each compartment asks for, pinned and limited as it says."""
-        self._compartments = compartments
-        if not self.gates():
-            self._start_gate()
         for name, settings in compartments.items():
-            workers = self.workers(name)
-            for process in workers:
-                self._limit(process, settings)
-            for _ in range(settings.workers.min - len(workers)):
-                self._start_worker(name)
-            for process in workers[settings.workers.min :]:
-                self.retire(process)
+            before, count = self._compartments.get(name), settings.workers
+            if before is None:  # what was adopted had grown to it
+                self._wanted[name] = max(count.min, min(len(self.lasting(name)), count.max))
+            elif before.workers != count:
+                self._wanted[name] = count.min
+        self._wanted = {name: count for name, count in self._wanted.items() if name in compartments}
+        self._compartments = compartments
+        self._fill()
         for process in self.workers():
             if process.compartment not in compartments:
                 self.retire(process)
 
-    def retire(self, process: Process) -> None:
+    def wanted(self, compartment: str) -> int:
+        """How many workers it is to have now."""
+        return self._wanted.get(compartment, 0)
+
+    def want(self, compartment: str, count: int, without: Member | None = None) -> None:
+        """One more or less; `without`: the worker that is not wanted any more."""
+        self._wanted[compartment] = count
+        if without is not None:
+            self.retire(without)
+        self._fill()
+
+    def _fill(self) -> None:
+        """Starts who is missing, quietly beside others, retires who is too many, and gives each its place."""
+        self.seating.place(self._compartments, self._wanted)
+        if not self.lasting(GATE):
+            self._start_gate()
+        for name, count in self._wanted.items():
+            workers = self.lasting(name)
+            serves = any(process.was_ready for process in workers)
+            for _ in range(count - len(workers)):
+                self._start_worker(name, quiet=serves)
+        self._trim()
+        for process in self.workers():
+            self.seating.seat(process)
+
+    def _trim(self) -> None:
+        """Retires who is too many: of those that were adopted, once they have said how they are."""
+        wanted = {**self._wanted, GATE: 1}
+        if len(self.processes) > sum(wanted.values()):
+            for name, count in wanted.items():
+                for process in surplus(self.lasting(name), count):
+                    self.retire(process)
+
+    def heed(self, settings: Settings) -> None:
+        """What processes are told that are started from now on."""
+        self._launcher.node = settings.node
+        own = ((name, compartment.listen) for name, compartment in settings.compartments.items())
+        self._launcher.own = {name: address for name, address in own if address is not None}
+
+    def retire(self, process: Member) -> None:
         """No new connections; it drains and ends."""
+        if not process.draining:
+            self._let_go(process)
+            process.signal(signal.SIGTERM)
+
+    def _let_go(self, process: Member) -> None:
         process.draining = True
         self._on_change()
-        process.signal(signal.SIGTERM)
         self._own(self._insist(process))
+
+    async def renew(self, process: Member) -> None:
+        """Its successor first; when that serves, the process drains and ends.
+
+        Raises NodeError when the successor does not get so far; the process then serves on.
+        """
+        successor = await self._spare_of(process)
+        successor.is_spare = False
+        self.retire(process)
+        await process.ended.wait()
+        self._fill()  # one of them may have died meanwhile
+
+    async def _spare_of(self, process: Member) -> Member:
+        """A process of the same kind, ready. Raises NodeError."""
+        is_gate = process.compartment == GATE
+        spare = self._start_gate() if is_gate else self._start_worker(process.compartment, quiet=not process.silent)
+        spare.is_spare = True
+        why = None
+        if not await spare.until_ready(self._patience.start_s):
+            why = "did not become ready; its log says why"
+        elif not process.ended.is_set():  # else it is all there is
+            why = process.would_lose_by(spare)
+        self.renewal_fault = None
+        if why is not None:
+            self.retire(spare)
+            self.renewal_fault = f"{process.name} stays: {spare.name}, which was to replace it, {why}"
+            raise NodeError(self.renewal_fault)
+        return spare
 
     async def end(self) -> None:
         """Gate first, so that nothing new arrives; then the workers finish what they have."""
@@ -154,10 +230,12 @@ class Fleet:
         for group in (self.gates(), [p for p in self.processes.values() if p.compartment != GATE]):
             for process in group:
                 process.draining = True
+            self._on_change()  # they learn that no sibling stays
+            for process in group:
                 process.signal(signal.SIGTERM)
             waits = [asyncio.ensure_future(process.ended.wait()) for process in group]
             if waits:
-                _, late = await asyncio.wait(waits, timeout=self.drain_s + self._patience.kill_after_s)
+                _, late = await asyncio.wait(waits, timeout=self._launcher.node.drain_s + self._patience.kill_after_s)
                 for process in group:
                     process.signal(signal.SIGKILL)
                 if late:
@@ -165,93 +243,99 @@ class Fleet:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.seating.isolation.close()
+        self._record()
+
+    async def leave(self) -> None:
+        """Watches over them no more; they serve on, and are on record for who comes next."""
+        self._ending = True
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         self._record()
 
     def check_hung(self) -> None:
-        """Ends what has said nothing for too long; its end starts a successor."""
+        """Who is silent gets a stand-in, and is ended when that is ready; who is silent for too long is ended."""
         for process in list(self.processes.values()):
-            patience_s = self._patience.hung_s if process.was_ready else self._patience.start_s
-            if not process.draining and monotonic() - process.heard_s > patience_s:
+            if process.hung:
                 log.error("%s (pid %d) was silent for too long; it is replaced", process.name, process.pid)
                 process.signal(signal.SIGKILL)
+            elif process.was_ready and process.silent and not process.draining and not process.is_replaced:
+                process.is_replaced = True
+                self._own(self._stand_in(process))
+        self._trim()
+
+    async def _stand_in(self, process: Member) -> None:
+        log.warning("%s (pid %d) is silent; another one is started", process.name, process.pid)
+        try:
+            spare = await self._spare_of(process)
+        except NodeError as error:
+            log.error("%s", error.detail)
+        else:
+            spare.is_spare = False
+            if process.silent and not process.ended.is_set():
+                log.error("%s (pid %d) stays silent; %s takes its place", process.name, process.pid, spare.name)
+                process.draining = True
+                self._on_change()
+                process.signal(signal.SIGKILL)
+            self._fill()  # it speaks again: one of them is too many
+        process.is_replaced = False
 
     # -- one process -----------------------------------------------------------------
 
-    def _start_worker(self, compartment: str) -> None:
-        self._number += 1
-        inbox = str(run_dir(self._data_dir) / f"w-{os.getpid()}-{self._number}.sock")
-        process = Process(f"{compartment}-{self._number}", compartment, self._patience, inbox)
-        settings = WorkerSettings(process.name, compartment, str(self._data_dir), inbox, self.drain_s)
-        self._start(process, "compartments.worker", settings, ())
+    def _start_worker(self, compartment: str, *, quiet: bool) -> Member:
+        """`quiet`: somebody else serves already, and must not feel the start."""
+        process, module, settings = self._launcher.worker(compartment, self._compartments[compartment].fds)
+        process.is_quiet = quiet
+        return self._start(process, module, settings)
 
-    def _start_gate(self) -> None:
-        self._number += 1
-        process = Process(f"{GATE}-{self._number}", GATE, self._patience)
-        fd = self._listener.fileno()
-        settings = GateSettings(process.name, str(self._data_dir), fd, self.drain_s)
-        self._start(process, "compartments.gate", settings, (fd,))
+    def _start_gate(self) -> Member:
+        return self._start(*self._launcher.gate())
 
-    def _start(self, process: Process, module: str, settings: msgspec.Struct, fds: tuple[int, ...]) -> None:
+    def _start(self, process: Member, module: str, settings: msgspec.Struct) -> Member:
         if self._ending:
-            return
+            return process
         self.processes[process.name] = process
-        self._own(self._live(process, module, msgspec.json.encode(settings).decode(), fds))
-
-    async def _live(self, process: Process, module: str, argument: str, fds: tuple[int, ...]) -> None:
-        """From start to end; then a successor, when it was not told to end."""
         try:
-            process.child = await asyncio.create_subprocess_exec(
-                sys.executable, "-P", "-m", module, argument, pass_fds=fds, stdin=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-            )  # fmt: skip
+            self._launcher.start(process, module, settings)
         except OSError as error:
             log.error("%s cannot be started: %s", process.name, error.strerror)
-            code = os.EX_OSERR
+            process.ended.set()
         else:
-            settings = self._compartments.get(process.compartment)
-            if settings is not None:
-                self._limit(process, settings)
+            self.seating.seat(process)
             self._record()
-            if process.draining:
-                process.signal(signal.SIGTERM)  # it was told to end before it was there
-            code = await process.child.wait()
+        self._own(self._watch(process))
+        return process
+
+    async def _watch(self, process: Member) -> None:
+        """Until its end; then a successor, when it was not told to end."""
+        code = await process.wait()
         self._forget(process)
         self._on_change()
-        if not process.draining and not self._ending:
+        if process.pid and not process.draining and not self._ending:
+            self._on_death(process.compartment, monotonic() - process.started_s)
+        if not process.draining and not process.is_spare and not self._ending:
             await self._restart(process, code)
 
-    def _forget(self, process: Process) -> None:
+    def _forget(self, process: Member) -> None:
         del self.processes[process.name]
-        process.ended.set()
-        if process.inbox:
+        self.seating.isolation.forget(process.name)
+        for path in (process.inbox, lending_path(process.inbox)):
             with contextlib.suppress(OSError):
-                Path(process.inbox).unlink()
+                Path(path).unlink()
         self._record()
 
-    async def _restart(self, process: Process, code: int) -> None:
+    async def _restart(self, process: Member, code: int | None) -> None:
         lived_s = monotonic() - process.started_s
         record = self._restarts.get(process.compartment, Restarts())
         self._restarts[process.compartment], wait_s = after_death(record, lived_s, random.random())
-        why = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        why = "ended" if code is None else f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         log.warning("%s (pid %d) %s; a new one starts in %.1f s", process.name, process.pid, why, wait_s)
         await asyncio.sleep(wait_s)
-        if process.compartment == GATE:
-            if not self.gates():  # a change of settings in the meantime has started one
-                self._start_gate()
-        elif len(self.workers(process.compartment)) < self._wanted(process.compartment):
-            self._start_worker(process.compartment)
+        self._fill()  # unless a change of settings in the meantime has started one
 
-    def _wanted(self, compartment: str) -> int:
-        settings = self._compartments.get(compartment)
-        return settings.workers.min if settings else 0
-
-    def _limit(self, process: Process, settings: CompartmentSettings) -> None:
-        if process.child is not None:
-            limit(process.pid, settings, process.name)
-            self._own(rank_session(process.pid, settings.priority, process.name))
-
-    async def _insist(self, process: Process) -> None:
-        await asyncio.sleep(self.drain_s + self._patience.kill_after_s)
+    async def _insist(self, process: Member) -> None:
+        await asyncio.sleep(self._launcher.node.drain_s + self._patience.kill_after_s)
         process.signal(signal.SIGKILL)
 
     def _own(self, work: "asyncio._CoroutineLike[None]") -> None:
@@ -259,50 +343,6 @@ class Fleet:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    # -- processes of a supervisor that was killed --------------------------------------
-
     def _record(self) -> None:
-        """Pids with their start times, for the next supervisor on this data directory."""
-        found = []
-        for process in self.processes.values():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if process.child is not None and process.child.returncode is None:
-                    found.append([process.pid, psutil.Process(process.pid).create_time()])
-        path = run_dir(self._data_dir) / "processes.json"
-        temporary = path.with_suffix(".new")
-        try:
-            temporary.write_bytes(msgspec.json.encode(found))
-            temporary.rename(path)
-        except OSError as error:  # a full disk must not end the watch over a process
-            log.warning("the processes of this node are not on record: %s", error.strerror)
-
-
-def recorded(data_dir: Path) -> list[psutil.Process]:
-    """The processes on record that are still there: a supervisor's, or those that outlived it."""
-    path = run_dir(data_dir) / "processes.json"
-    try:
-        pids = msgspec.json.decode(path.read_bytes(), type=list[tuple[Annotated[int, msgspec.Meta(gt=0)], float]])
-    except (FileNotFoundError, msgspec.DecodeError):
-        return []
-    found = []
-    for pid, created in pids:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process = psutil.Process(pid)
-            if abs(process.create_time() - created) < 1 and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
-
-
-def end_orphans(data_dir: Path, wait_s: float) -> int:
-    """Ends what an earlier supervisor of this data directory left running; how many."""
-    orphans = recorded(data_dir)
-    for orphan in orphans:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            orphan.terminate()
-    _, alive = psutil.wait_procs(orphans, timeout=wait_s)
-    for orphan in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            orphan.kill()
-    psutil.wait_procs(alive, timeout=wait_s)
-    (run_dir(data_dir) / "processes.json").unlink(missing_ok=True)
-    return len(orphans)
+        entries = [process.entry for process in self.processes.values() if process.pid and not process.ended.is_set()]
+        write_roster(self._site.data_dir, entries)

@@ -15,7 +15,7 @@ import zmq
 from compartments.bus import Wire
 from compartments.replica import Replica
 from havok.layout import bulletin_socket, control_socket
-from havok.messages import Report, Resync, State, decode_broadcast, decode_outbound, encode
+from havok.messages import Give, Report, Resync, State, decode_broadcast, decode_outbound, encode
 
 REPORT_S = 0.1
 CHECK_S = 0.05  # how soon a hole is asked about again
@@ -29,12 +29,14 @@ class Follower:
         process: str,
         on_change: Callable[[dict[str, bytes]], None],
         report: Callable[[int, int], Report],
+        obey: Callable[[Give], None] | None = None,
     ) -> None:
-        """`report(epoch, seq)` makes the report of the facts acted on."""
+        """`report(epoch, seq)` makes the report of the facts acted on. `obey`: what is told to this process alone."""
         self._loop = loop
         self._process = process
         self._on_change = on_change
         self._report = report
+        self._obey = obey
         self.replica = Replica()
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
         self._bulletins = Wire(loop, self._context, zmq.SUB, self._hear)
@@ -59,6 +61,8 @@ class Follower:
         if isinstance(message, State) and self.replica.receive(message):
             self._on_change(self.replica.entries)
             self.acknowledge()
+        elif isinstance(message, Give) and self._obey is not None:
+            self._obey(message)
 
     def _check(self) -> None:
         self._ask_if_due()

@@ -10,12 +10,14 @@ import re
 import socket
 import sys
 import time
+from collections import Counter
 from time import monotonic_ns
 
 import msgspec
 
 from compartments.channel import Outbox
 from compartments.follower import Follower
+from compartments.listeners import Lender
 from compartments.peers import Peers
 from compartments.process import GateSettings, start_loop
 from engine.http.head import REQUEST_LINE_MAX
@@ -42,12 +44,16 @@ class Gate:
         self._reactor = Reactor(self._loop)
         self._listener = socket.socket(fileno=settings.listener_fd)
         self._listener.setblocking(False)
+        self._lender = None
+        if settings.lends_at:
+            self._lender = Lender(self._reactor, settings.lends_at, {settings.listen: settings.listener_fd})
         self._peers = Peers()
         self._outbox = Outbox()
         self._waiting: dict[socket.socket, tuple[bytes, int]] = {}  # → (received, since ns)
         self._retrying = 0
         self._accepting = False
         self._accepted = 0
+        self._refused: Counter[str] = Counter()  # by compartment
         self._follower = Follower(self._loop, settings.data_path, settings.process, self._on_change, self._report)
         self._sweeper = self._loop.call_later(settings.line_s / 5, self._sweep)
         self._loop.call_later(settings.alone_s, self._begin_accepting)
@@ -71,6 +77,7 @@ class Gate:
     def _on_change(self, entries: dict[str, bytes]) -> None:
         self._peers.follow(entries)
         self._outbox.keep(self._peers.paths)
+        self._peers.ask(self._outbox)
         if self._peers.paths:
             self._begin_accepting()
 
@@ -90,6 +97,7 @@ class Gate:
             draining=self._draining,
             connections=len(self._waiting),
             requests=self._accepted,
+            refused=dict(self._refused),
         )
 
     # -- connections -----------------------------------------------------------------
@@ -141,20 +149,25 @@ class Gate:
 
     def _hand_over(self, connection: socket.socket, received: bytes, service: str, tries: int) -> None:
         """To the owner of the service; what has none is answered (404) by whoever is there."""
-        if self._peers.send(self._outbox, self._peers.owner(service), connection, received):
+        owner = self._peers.owner(service)
+        if self._peers.full(self._outbox, owner):
+            self._refused[owner or ""] += 1
+            what = f"compartment {owner} has" if owner is not None else "all compartments have"
+            self._refuse(connection, f"{what} as many connections as allowed")
+        elif self._peers.send(self._outbox, owner, connection, received):
             connection.close()
         elif tries:
             self._retrying += 1
             self._loop.call_later(RETRY_S, self._retry, connection, received, service, tries - 1)
         else:
-            self._answer_unavailable(connection)
+            self._refuse(connection, "no worker can take the request now")
 
     def _retry(self, connection: socket.socket, received: bytes, service: str, tries: int) -> None:
         self._retrying -= 1
         self._hand_over(connection, received, service, tries)
 
-    def _answer_unavailable(self, connection: socket.socket) -> None:
-        error = Overloaded("no worker can take the request now", retry_after_s=1)
+    def _refuse(self, connection: socket.socket, reason: str) -> None:
+        error = Overloaded(reason, retry_after_s=1)
         try:
             connection.send(error_response(error, http_date(time.time()), close=True))
             connection.shutdown(socket.SHUT_WR)
@@ -177,15 +190,18 @@ class Gate:
     # -- draining --------------------------------------------------------------------
 
     def _begin_drain(self) -> None:
-        """Takes what is queued already, then nothing more; what waits is handed on."""
+        """Takes what is queued, and who connected before and is about to ask; then nothing more."""
         if self._draining:
             return
+        self._draining = True
+        self._loop.call_later(SILENT_GRACE_S if self._accepting else 0.0, self._close_listener)
+
+    def _close_listener(self) -> None:
         if self._accepting:
             for _ in range(QUEUED_MAX // ACCEPTS_MAX):
                 if not self._accept_some():
                     break
             self._reactor.remove(self._listener.fileno())
-        self._draining = True
         self._listener.close()
         self._end_when_empty(monotonic_ns() + round(min(self._settings.drain_s, self._settings.line_s) * 1e9))
 

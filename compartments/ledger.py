@@ -31,6 +31,10 @@ class Ledger:
     def keys(self, prefix: str) -> list[str]:
         return [key for key in self._entries if key.startswith(prefix)]
 
+    def is_reached(self, epoch: int, seq: int) -> bool:
+        """Whether who acted on this number has acted on everything."""
+        return (epoch, seq) >= (self.epoch, self.seq)
+
     def heartbeat(self) -> Heartbeat:
         return Heartbeat(self.epoch, self.seq)
 

@@ -31,12 +31,15 @@ class Planning:
         return {name: self.deployment(settings, name, live) for name in settings.services}
 
     def deployment(self, settings: Settings, name: str, live: Mapping[str, Manifest]) -> Deployment:
+        deployment = self._deployment(settings, name, live)
+        return msgspec.structs.replace(deployment, priority=settings.compartments[deployment.compartment].priority)
+
+    def _deployment(self, settings: Settings, name: str, live: Mapping[str, Manifest]) -> Deployment:
         service = settings.services[name]
-        workers = settings.compartments[service.compartment].workers.min
         datasets = self.datasets(settings, name)
         missing = [dataset for dataset in datasets if dataset in settings.datasets and dataset not in live]
         if missing and not service.analytical:
-            return Deployment(name, service.compartment, workers, refusal=_unloaded(missing[0]))
+            return Deployment(name, service.compartment, refusal=_unloaded(missing[0]))
         is_known = all(dataset in settings.datasets for dataset in datasets)
         reads = (
             {name: live[name] for name in datasets if name in live} if is_known else live
@@ -45,12 +48,12 @@ class Planning:
             plan = self._plan(name, service, reads, settings)
         except PlanError as error:
             if missing:  # it may be that
-                return Deployment(name, service.compartment, workers, refusal=_unloaded(missing[0]))
-            return Deployment(name, service.compartment, workers, refusal=Refusal("bad_plan", error.detail))
+                return Deployment(name, service.compartment, refusal=_unloaded(missing[0]))
+            return Deployment(name, service.compartment, refusal=Refusal("bad_plan", error.detail))
         self._datasets[name] = (service, plan.datasets)
         versions = tuple((dataset, live[dataset].version) for dataset in plan.datasets)
         executors = settings.compartments[service.compartment].executors if isinstance(plan.access, Analysis) else None
-        return Deployment(name, service.compartment, workers, plan, versions, executors=executors)
+        return Deployment(name, service.compartment, plan, versions, executors=executors)
 
     def datasets(self, settings: Settings, name: str) -> tuple[str, ...]:
         """What a service reads; none where its SQL cannot be read."""

@@ -21,15 +21,20 @@ class WorkerSettings(msgspec.Struct, frozen=True):
     data_dir: str
     inbox: str  # path of the socket it takes connections from
     drain_s: float
+    fds: int | None = None  # open files, at most; None: as many as the system allows
+    listeners: dict[str, int] = {}  # inherited descriptors by address: it holds them and lends them, see `listeners`
+    listen: str | None = None  # the one of them at which it accepts: its compartment's own
 
 
 class GateSettings(msgspec.Struct, frozen=True):
     process: str
     data_dir: str
-    listener_fd: int  # inherited; the supervisor holds it too
+    listen: str  # the address at which it accepts
+    listener_fd: int  # inherited; everybody holds it, see `listeners`
     drain_s: float
     line_s: float = 5.0  # a connection's first line arrives within; the head's deadline, see engine.http.connection
     alone_s: float = 5.0  # a start with its workers takes 1 s; after as long without any, callers are told so
+    lends_at: str = ""  # path of the socket it lends the listener at
 
     @property
     def data_path(self) -> Path:
@@ -47,14 +52,15 @@ class PoolSettings(msgspec.Struct, frozen=True):
     queue_max: int = 16  # requests that wait for a process: one second of queries of 60 ms
 
 
-def start_loop(on_terminate: Callable[[], None]) -> asyncio.AbstractEventLoop:
-    """A loop in which SIGTERM drains, with all descriptors there are; Ctrl-C is the supervisor's business alone."""
+def start_loop(on_terminate: Callable[[], None], fds: int | None = None) -> asyncio.AbstractEventLoop:
+    """A loop in which SIGTERM drains, with `fds` descriptors or all there are; Ctrl-C is the supervisor's business."""
     logging.addLevelName(logging.INFO, "info")  # as the supervisor writes them
     logging.addLevelName(logging.WARNING, "warning")
     logging.addLevelName(logging.ERROR, "error")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a connection is a descriptor; 1,024 is the usual rest
+    some = most if fds is None else fds if most == resource.RLIM_INFINITY else min(fds, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (some, most))  # a connection is a descriptor; 1,024 is the usual rest
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     loop = uvloop.new_event_loop()
     asyncio.set_event_loop(loop)

@@ -7,16 +7,20 @@ requests everywhere. Nothing that fails on the way has touched what is served.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 
-from compartments.deployment import Deployment, Stage, deploy_key, stage_key, standby_key
-from compartments.fleet import Fleet, Process
+from compartments.deployment import Deployment, Stage, deploy_key, limits_key, marks_key, stage_key, standby_key
+from compartments.fleet import Fleet
 from compartments.ledger import Ledger
 from compartments.live import Choice, choose
+from compartments.member import Member
 from compartments.planning import Planning
+from compartments.reversals import Reversals
+from compartments.suspects import Change
 from havok.errors import NodeError
 from havok.layout import version_dir
 from havok.manifest import Manifest, read_manifest
@@ -45,6 +49,7 @@ class Rollout:
         self._stages = 0
         self._staged: dict[str, str] = {}  # what is staged → the id of its stage
         self.planning = Planning()
+        self.reversals = Reversals()
         self.settings = Settings()
         self.choices: dict[str, Choice] = {}
 
@@ -55,7 +60,7 @@ class Rollout:
         return _manifests(self.choices)
 
     def wanted(self) -> dict[str, Deployment]:
-        return self.planning.deployments(self.settings, self.live)
+        return self.reversals.overlaid(self.planning.deployments(self.settings, self.live))
 
     def waits_for(self, service: str) -> list[str]:
         """The datasets without a version that a service cannot be compiled before."""
@@ -80,14 +85,26 @@ class Rollout:
     def _choose(self, dataset: str) -> Choice:
         return choose(self._data_dir, dataset, self._damaged.get(dataset, {}))
 
+    def begin(self, settings: Settings) -> None:
+        """The facts of a supervisor that has just started, before anybody hears of them."""
+        self.settings = settings
+        self.look(settings.datasets)
+        self.publish()
+
     def publish(self) -> None:
         """Makes the facts what settings and live versions ask for, in one bulletin."""
         wanted = self.wanted()
+        self.reversals.note(wanted, monotonic())
         entries = {deploy_key(name): _encode(item) for name, item in wanted.items()}
         for name, choice in self.choices.items():
             if choice.standby is not None:
                 entries[standby_key(name)] = _encode(choice.standby)
-        stale = [*self._ledger.keys("deploy/"), *self._ledger.keys("standby/")]
+        for name, compartment in self.settings.compartments.items():
+            if compartment.connections_max is not None:
+                entries[limits_key(name)] = _encode(compartment.connections_max)
+            entries[marks_key(name)] = _encode(compartment.watermarks)
+        kinds = ("deploy/", "standby/", "limits/", "marks/")
+        stale = [key for kind in kinds for key in self._ledger.keys(kind)]
         self._change(entries, (key for key in stale if key not in entries))
 
     def _change(self, entries: dict[str, bytes], drop: Iterable[str] = ()) -> None:
@@ -116,12 +133,14 @@ class Rollout:
 
     async def _stage(self, key: str, label: str, items: tuple[Deployment, ...]) -> int:
         self._stages += 1
-        stage = Stage(f"{label}#{self._stages}", items)
+        stage = Stage(
+            f"{label}#{self._ledger.epoch}.{self._stages}", items
+        )  # unlike any that another supervisor asked for
         self._staged[key] = stage.id
         self._change({stage_key(key): _encode(stage)})
         compartments = {item.compartment for item in items}
 
-        def waiting() -> list[Process]:
+        def waiting() -> list[Member]:
             return [
                 process
                 for process in self._fleet.workers()
@@ -179,13 +198,18 @@ class Rollout:
                 self.unstage(dataset)
 
     async def _acknowledged(self, names: Iterable[str]) -> int:
-        """Until every worker serves the named services as wanted."""
-        wanted = {name: item for name, item in self.wanted().items() if name in set(names) and item.plan is not None}
+        """Until every worker serves the named services as wanted: then, should it be something else meanwhile."""
+        names = tuple(names)
+        wanted: list[Deployment] = []
+        seq = -1
 
-        def behind() -> list[tuple[Process, Deployment]]:
+        def behind() -> list[tuple[Member, Deployment]]:
+            nonlocal wanted, seq
+            if seq != self._ledger.seq:
+                wanted, seq = self._served(names), self._ledger.seq
             return [
                 (process, item)
-                for item in wanted.values()
+                for item in wanted
                 for process in self._fleet.workers(item.compartment)
                 if process.was_ready
                 and (process.report is None or process.report.serving.get(item.service) != dict(item.versions))
@@ -194,12 +218,18 @@ class Rollout:
         if not await self._until(lambda: not behind(), FLIP_S_MAX):
             process, item = behind()[0]
             raise NodeError(f"{process.name} does not serve {item.service} as asked; see: havok status")
-        return len({p.name for item in wanted.values() for p in self._fleet.workers(item.compartment)})
+        return len({p.name for item in wanted for p in self._fleet.workers(item.compartment)})
+
+    def _served(self, names: Iterable[str]) -> list[Deployment]:
+        """Of the services named, those that there are and that have a plan."""
+        known = (name for name in names if name in self.settings.services)
+        made = (self.planning.deployment(self.settings, name, self.live) for name in known)
+        return [item for item in made if item.plan is not None]
 
     def _all_followed(self) -> bool:
         """Every process that listens has acted on the newest facts."""
         return all(
-            process.report is not None and process.report.seq >= self._ledger.seq
+            process.report is not None and self._ledger.is_reached(process.report.epoch, process.report.seq)
             for process in self._fleet.processes.values()
             if process.was_ready and not process.silent and not process.draining
         )
@@ -292,6 +322,20 @@ class Rollout:
         if said:
             self.publish()
         return said
+
+    def take_back(self, compartment: str, changes: Sequence[Change]) -> str:
+        """Takes changes back that workers die of; a sentence that says which."""
+        reason = f"workers of {compartment} died again and again after it went live"
+        versions = dict.fromkeys(pair for change in changes for pair in change.new_versions)
+        for dataset, version in versions:
+            self._damaged[dataset] = self._damaged.get(dataset, {}) | {version: reason}
+            self.choices[dataset] = self._choose(dataset)
+        plans = [change for change in changes if not change.new_versions]
+        for change in plans:
+            self.reversals.hold_back(change)
+        self.publish()
+        names = [f"{dataset}@{version}" for dataset, version in versions] + [f"service {c.service}" for c in plans]
+        return f"taken back: {', '.join(names)}: {reason}"
 
 
 def _manifests(choices: Mapping[str, Choice]) -> dict[str, Manifest]:

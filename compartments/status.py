@@ -4,6 +4,7 @@ Rule: reads, never asks; the shape is the contract's and only grows.
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import msgspec
 import psutil
 
 from compartments.deployment import Deployment
-from compartments.fleet import Fleet, Process
+from compartments.fleet import Fleet
 from compartments.live import versions
+from compartments.member import Member
 from compartments.rollout import Rollout
 from havok.errors import Fault
 from havok.layout import refused_load
@@ -25,11 +27,13 @@ def status(
     data_dir: Path,
     faults: tuple[Fault, ...],
     seq: tuple[int, int],
+    balance: Callable[[str], dict[str, Any]],
     loading: str | None = None,
 ) -> dict[str, Any]:
     """`faults` are those of a configuration that was refused; `seq` is (epoch, number).
 
-    `loading`: the dataset whose first version the node itself is loading.
+    `balance(compartment)`: how its load is and what was done about it. `loading`: the dataset whose first version
+    the node itself is loading.
     """
     settings, wanted = rollout.settings, rollout.wanted()
     return {
@@ -37,13 +41,20 @@ def status(
         "zone": settings.node.zone,
         "listen": settings.node.listen,
         "admin": settings.node.admin,
-        "supervisor": {"pid": os.getpid(), "epoch": seq[0], "seq": seq[1]},
+        "supervisor": {"pid": os.getpid(), "epoch": seq[0], "seq": seq[1], "code": fleet.code},
+        "outdated": len(fleet.outdated()),
+        "renewal_fault": fleet.renewal_fault,
         "gate": {"pids": [process.pid for process in fleet.gates() if process.pid]},
         "compartments": {
             name: {
                 "priority": compartment.priority,
+                "listen": compartment.listen,
                 "load": round(_load(fleet.workers(name)), 3),
                 "watermarks": {"low": compartment.watermarks.low, "high": compartment.watermarks.high},
+                "connections_max": compartment.connections_max,
+                "connections_refused": _refused(fleet.gates(), name),
+                **fleet.seating.isolation.describe(name),
+                **balance(name),
                 "workers": [
                     _worker(process)
                     for process in fleet.processes.values()
@@ -61,13 +72,18 @@ def status(
     }
 
 
-def _load(workers: list[Process]) -> float:
+def _load(workers: list[Member]) -> float:
     """Mean busy fraction of a compartment's workers."""
     busy = [process.report.busy for process in workers if process.report is not None]
     return sum(busy) / len(busy) if busy else 0.0
 
 
-def _worker(process: Process) -> dict[str, Any]:
+def _refused(gates: list[Member], compartment: str) -> int:
+    """Connections over the compartment's limit; counted anew by each gate."""
+    return sum(gate.report.refused.get(compartment, 0) for gate in gates if gate.report is not None)
+
+
+def _worker(process: Member) -> dict[str, Any]:
     report = process.report
     found: dict[str, str] = {}
     if report is not None:
@@ -81,6 +97,12 @@ def _worker(process: Process) -> dict[str, Any]:
         "connections": report.connections if report else 0,
         "requests": report.requests if report else 0,
         "errors": report.errors if report else {},
+        "shed": report.shed if report else {},
+        "busy": report.busy if report else 0.0,
+        "delay_us": report.delay_us if report else 0.0,
+        "rss_mb": report.rss_mb if report else 0.0,
+        "faults_major": report.faults_major if report else 0,
+        "costs": report.costs if report else {},
         "versions": found,
         "executors": [msgspec.to_builtins(gauge) for gauge in report.executors] if report else [],
         "queries": report.queries if report else {},
@@ -124,6 +146,9 @@ def _service(
         "grade": settings.grade,
     }
     workers = fleet.workers(item.compartment)
+    held_back = rollout.reversals.held_back(name)
+    if held_back is not None:
+        return document | {"state": "faulty", "reason": held_back}
     if item.refusal is not None:
         state = "no_version" if item.refusal.code == "no_version" else "faulty"
         choices = [rollout.choices[dataset] for dataset in document["datasets"] if dataset in rollout.choices]

@@ -6,31 +6,38 @@ Rule: it serves no data request. It reads configuration and snapshots, and write
 import asyncio
 import logging
 import os
-from collections.abc import Collection, Coroutine, Iterable, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
+from urllib.parse import quote, unquote
 
 import msgspec
-import psutil
-import zmq
 
-from compartments.bus import Wire
-from compartments.claim import listen, lock_data_dir, next_epoch
+from compartments.announcer import Announcer
+from compartments.audit import NODE, OPERATOR
+from compartments.balancer import Balancer
+from compartments.bus import Bus
+from compartments.changes import Changes
+from compartments.claim import LOCK, lock_data_dir, next_epoch
+from compartments.code import code_id, passes
 from compartments.configuration import Configuration
-from compartments.deployment import peers_key
-from compartments.first_loads import FirstLoads, changed_datasets
-from compartments.fleet import Fleet, Patience, end_orphans
+from compartments.first_loads import FirstLoads
+from compartments.fleet import Fleet
+from compartments.isolation import Isolation
+from compartments.launcher import Launcher, Site
 from compartments.ledger import Ledger
-from compartments.live import Choice
+from compartments.member import Member, Patience
+from compartments.ports import Ports, addresses
+from compartments.renewals import Renewals
 from compartments.rollout import Rollout
+from compartments.stagers import Stagers, handle
 from compartments.status import status
-from compartments.stored import parse
+from compartments.takeover import held_listeners, left_behind
 from engine.plan import PlanError
 from havok import messages
-from havok.config import Loaded
 from havok.errors import ConfigError, HavokError
-from havok.layout import bulletin_socket, control_socket, live_version, make_run_dir
+from havok.layout import live_version, make_run_dir
 from havok.manifest import Manifest
 from havok.settings import Settings
 
@@ -38,175 +45,209 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 0.05  # a bulletin and three heartbeats in a row lost, at 30 %: 1 in 100, and still in time
 LATE_S = 0.5  # a beat as late means that reports were not heard either
+REPLY_S = 0.1  # for the answer to an upgrade to leave, before who gave it is gone
 WATCH_S = 1.0  # how often pointers are looked at, for changes nobody announced
-ORPHANS_WAIT_S = 15.0
 
 
 class Supervisor:
-    """`load_command` + [dataset] loads a dataset without a version in a process of its own."""
+    """`load_command` + [dataset] loads a dataset without a version in a process of its own.
 
-    def __init__(self, config: Path, load_command: Sequence[str], patience: Patience | None = None) -> None:
+    `check_command` says by its exit code whether the code that is installed now would serve this configuration.
+    `inherited`: descriptors, by name, of the supervisor that this process was before an upgrade.
+    """
+
+    def __init__(
+        self,
+        config: Path,
+        load_command: Sequence[str],
+        patience: Patience | None = None,
+        *,
+        check_command: Sequence[str] = (),
+        inherited: Mapping[str, int] | None = None,
+    ) -> None:
         """Raises ConfigError with every fault of the configuration."""
         self._configuration = Configuration(config)
         self._patience = patience or Patience()
         self.data_dir = self._configuration.data_dir
-        self._applying = asyncio.Lock()  # one change of settings at a time
         self.first_loads = FirstLoads(load_command, self.data_dir, lambda: self.settings)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._started = asyncio.Event()
         self._ended = asyncio.Event()
-        self._peers: dict[str, list[str]] = {}
-        self._stagers: dict[str, psutil.Process | None] = {}  # dataset → who staged it last; None: gone already
+        self._stagers = Stagers()
+        self._wires: dict[str, bytes] = {}  # process → whom to answer to reach it
+        self._check_command = check_command
+        self._inherited = dict(inherited or {})
+        self._hands_on = False
+        self._awake_s = monotonic()
 
     # -- life ------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Everything up to running processes. Raises NodeError or ConfigError, both saying what to do."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._lock = lock_data_dir(self.data_dir)
+        self._lock = lock_data_dir(self.data_dir, self._inherited.get(LOCK))
         make_run_dir(self.data_dir)
-        orphans = await asyncio.to_thread(end_orphans, self.data_dir, ORPHANS_WAIT_S)
-        if orphans:
-            log.warning("ended %d processes of an earlier supervisor of this data directory", orphans)
-        self._listener = listen(self.settings.node.listen, "listen")
+        left = await asyncio.to_thread(left_behind, self.data_dir)
+        inherited = {unquote(name): fd for name, fd in self._inherited.items() if name != LOCK}
+        self._ports = Ports(await asyncio.to_thread(held_listeners, left, inherited))
         self._configuration.open_stored()
-        loop = asyncio.get_running_loop()
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
-        self._bulletins = Wire(loop, self._context, zmq.PUB)
-        self._bulletins.bind(bulletin_socket(self.data_dir))
-        self._control = Wire(loop, self._context, zmq.ROUTER, self._receive)
-        self._control.bind(control_socket(self.data_dir))
-        self._ledger = Ledger(next_epoch(self.data_dir))
+        await asyncio.to_thread(self._ports.open, addresses(self.settings))
         node = self.settings.node
-        self.fleet = Fleet(self.data_dir, self._listener, node.drain_s, self._patience, self._fleet_changed)
+        site = Site(self.data_dir, code_id())
+        self._ledger = Ledger(next_epoch(self.data_dir))
+        launcher = Launcher(site, self._ports, node, self._patience)
+        isolation = Isolation(node.name, self.data_dir)
+        self.fleet = Fleet(site, launcher, self._patience, self._fleet_changed, self._on_death, isolation)
+        self.fleet.heed(self.settings)
         self.rollout = Rollout(self.data_dir, self.fleet, self._ledger, self._broadcast)
-        await self.rollout.apply(self.settings)
-        self._say_faults(self.rollout.choices.values())
+        self._renewals = Renewals(self.fleet, lambda: self._ports.keep(addresses(self.settings)))
+        self._announcer = Announcer(self._ledger, self._broadcast, lambda: self.settings.compartments)
+        self.changes = Changes(
+            self._configuration, self.fleet, self.rollout, self._ports, self._load_first, self._renew_outdated
+        )
+        self.balancer = Balancer(self.fleet, self.changes.audit, self._order, self._announcer.tell_pressure)
+        self._bus = Bus(self._receive)
+        if left is not None:
+            log.info("adopted %d processes of an earlier supervisor", self.fleet.adopt(left))
+        self.rollout.begin(self.settings)
+        self._announcer.tell_peers(self.fleet.workers())
+        self._awake_s = monotonic()
+        self._bus.open(self.data_dir)  # now that all facts are there: nobody must see half of them
         self.fleet.resize(self.settings.compartments)
-        self._own(self._beat())
+        self._own(self._beat())  # who connects only now must hear of it, or the next step waits for him
+        await self.rollout.apply(self.settings)
+        for choice in self.rollout.choices.values():
+            if choice.fault is not None:
+                log.error("%s", choice.fault)
+        self._started.set()
         self._own(self._watch())
+        self._own(self.balancer.run(lambda: self.settings.compartments))
+        self._own(self._renewals.recycle(lambda: self.settings.compartments))
         self._load_first(self.settings.datasets)
+        self._renew_outdated()
 
     @property
-    def settings(self) -> Settings:
-        """As applied; a configuration that was refused is not among them."""
+    def settings(self) -> Settings:  # as applied; what was refused is not among them
         return self._configuration.settings
 
     async def until_serving(self, timeout_s: float) -> bool:
-        """True when the gate accepts and every worker is ready."""
-        deadline = monotonic() + timeout_s
-        while monotonic() < deadline and not self._ended.is_set():
-            processes = [*self.fleet.workers(), *self.fleet.gates()]
-            if processes and all(process.was_ready for process in processes):
-                return True
-            await asyncio.sleep(0.01)
-        return False
+        """See `Fleet.until_serving`."""
+        return await self.fleet.until_serving(timeout_s)
 
     def stop(self) -> None:
-        """SIGTERM or Ctrl-C: `run` returns when everything has drained."""
+        """SIGTERM or Ctrl-C: `run` returns when everything has drained, even if an upgrade was about to begin."""
+        self._hands_on = False
         self._ended.set()
 
-    async def run(self) -> None:
-        """Until told to stop; then drains and cleans up."""
+    async def run(self) -> dict[str, int] | None:
+        """Until told to stop; then drains, cleans up and returns None.
+
+        Of an upgrade: leaves everything to the successor, and returns the descriptors that it is to inherit.
+        """
         await self._ended.wait()
-        self._listener.close()
-        await self.fleet.end()
+        if not self._hands_on:
+            await self.fleet.end()
+            self._ports.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._control.close()
-        self._bulletins.close()
-        self._context.term()
+        if self._hands_on:
+            await self.fleet.leave()
+        self._bus.close()
+        if self._hands_on:
+            return {LOCK: self._lock, **{quote(name, safe=""): fd for name, fd in self._ports.duplicates().items()}}
         os.close(self._lock)
+        return None
+
+    async def _upgrade(self) -> dict[str, str]:
+        """Raises NodeError when what is installed now would not serve this node."""
+        await passes(self._check_command)
+        code = code_id()
+        self.changes.audit.note(OPERATOR, "upgrade", "node", f"to code {code}")
+        self._hands_on = True
+        asyncio.get_running_loop().call_later(REPLY_S, self._ended.set)
+        return {"code": code}
 
     def reload(self) -> None:
-        """SIGHUP: in the background; what is refused is logged and shown in status."""
+        """SIGHUP: in the background, once all has started; what is refused is logged and shown in status."""
         self._own(self._reload_and_say())
 
     async def _reload_and_say(self) -> None:
+        await self._started.wait()
         try:
-            await self.reload_settings()
+            await self.changes.reload()
             log.info("configuration reloaded")
         except HavokError as error:
             log.error("configuration not applied: %s", error.detail)
 
-    async def reload_settings(self) -> None:
-        """Reads and applies the configuration. Raises ConfigError; then nothing changed."""
-        async with self._applying:
-            loaded = self._configuration.changed()
-            await self._apply(loaded)
-        self._load_first(loaded.settings.datasets)  # those that failed may be mended by now
-
-    async def _apply(self, loaded: Loaded) -> None:
-        """New compartments first, then services move, then what is left over retires."""
-        grown = {**self.settings.compartments, **loaded.settings.compartments}
-        self._configuration.adopt(loaded)
-        self.fleet.drain_s = self.settings.node.drain_s
-        self.fleet.resize(grown)
-        await self.until_serving(timeout_s=10)
-        await self.rollout.apply(loaded.settings)
-        self.fleet.resize(loaded.settings.compartments)
+    def _renew_outdated(self) -> None:
+        self._own(self._renewals.renew_outdated())
 
     # -- the bus ---------------------------------------------------------------------
 
     def _broadcast(self, message: messages.Broadcast) -> None:
-        self._bulletins.send([messages.encode(message)])
+        self._bus.broadcast(message)
 
     async def _beat(self) -> None:
-        due = monotonic()
         while True:
-            late_s = monotonic() - due
-            if late_s > LATE_S:
-                log.warning("the supervisor was held up for %.1f s", late_s)
-                self.fleet.excuse(late_s)
+            self._wake()
             self._broadcast(self._ledger.heartbeat())
             self.fleet.check_hung()
-            self._list_peers()
-            due = monotonic() + HEARTBEAT_S
+            self._announcer.tell_peers(self.fleet.workers())
             await asyncio.sleep(HEARTBEAT_S)
 
+    def _wake(self) -> None:
+        """Before anybody is judged by his silence: were we ourselves held up, and heard nobody?"""
+        now = monotonic()
+        late_s = now - self._awake_s - HEARTBEAT_S
+        self._awake_s = now
+        if late_s > LATE_S:
+            log.warning("the supervisor was held up for %.1f s", late_s)
+            self.fleet.excuse(late_s)
+
     def _receive(self, frames: list[bytes]) -> None:
+        self._wake()
         identity, *_, body = frames
         try:
             message = messages.decode_inbound(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             reason = str(error)[:200]
             reply = messages.Reply(error=f"not understood: {reason}; is this command of another version of Havok?")
-            self._control.send([identity, messages.encode(reply)])
+            self._bus.answer(identity, reply)
             return
         if isinstance(message, messages.Report):
+            self._wires[message.process] = identity
             self._hear(message)
         elif isinstance(message, messages.Resync):
-            self._control.send([identity, messages.encode(self._ledger.state())])
+            self._bus.answer(identity, self._ledger.state())
         else:
             self._own(self._answer(identity, message))
+
+    def _order(self, process: Member, order: messages.Give) -> None:
+        wire = self._wires.get(process.name)
+        if wire is not None:
+            self._bus.answer(wire, order)
 
     def _hear(self, report: messages.Report) -> None:
         self.fleet.hear(report)
         if report.faults:
             for sentence in self.rollout.note_damage(report.faults):
                 log.error("%s", sentence)
-        self._list_peers()
+        self._announcer.tell_peers(self.fleet.workers())
         self.rollout.heard()
 
     def _fleet_changed(self) -> None:
-        self._list_peers()
+        self._wake()
+        self._wires = {name: wire for name, wire in self._wires.items() if name in self.fleet.processes}
+        self._announcer.tell_peers(self.fleet.workers())
         self.rollout.heard()
 
-    def _list_peers(self) -> None:
-        """Publishes who takes connections, when that changed."""
-        peers: dict[str, list[str]] = {name: [] for name in self.settings.compartments}
-        for process in self.fleet.workers():
-            leaving = process.report is not None and process.report.draining  # told to by somebody else
-            if process.was_ready and not process.silent and not leaving:
-                peers.setdefault(process.compartment, []).append(process.inbox)
-        if peers != self._peers:
-            drop = [peers_key(name) for name in self._peers if name not in peers]
-            self._peers = peers
-            bulletin = self._ledger.change(
-                {peers_key(name): msgspec.msgpack.encode(paths) for name, paths in peers.items()}, drop
-            )
-            if bulletin is not None:
-                self._broadcast(bulletin)
+    def _on_death(self, compartment: str, lived_s: float) -> None:
+        changes = self.rollout.reversals.died(compartment, lived_s, monotonic())
+        if changes:
+            said = self.rollout.take_back(compartment, changes)
+            log.error("%s", said)
+            self._own(asyncio.to_thread(self.changes.audit.note, NODE, "take_back", compartment, said))
 
     # -- requests of commands --------------------------------------------------------
 
@@ -221,7 +262,7 @@ class Supervisor:
         except Exception:
             log.exception("a command failed")
             reply = messages.Reply(error="the supervisor failed to do it; its log says why")
-        self._control.send([identity, messages.encode(reply)])
+        self._bus.answer(identity, reply)
 
     async def _perform(self, request: messages.Request) -> Any:
         started = monotonic()
@@ -237,12 +278,18 @@ class Supervisor:
             case messages.ActivateRequest(dataset=dataset):
                 workers = await self.rollout.activate(dataset)
                 return {"workers": workers, "ms": round((monotonic() - started) * 1000, 3)}
+            case messages.RestartRequest():
+                return {"processes": await self._renewals.renew([*self.fleet.workers(), *self.fleet.gates()])}
+            case messages.UpgradeRequest():
+                return await self._upgrade()
+            case messages.ScaleRequest():
+                return await self.changes.scale(request)
             case messages.ReloadRequest():
-                return await self.reload_settings()
+                return await self.changes.reload()
             case messages.AddServiceRequest(document=document, file=file):
-                return await self._add_services(document, file)
+                return await self.changes.add_services(document, file)
             case messages.RemoveServiceRequest(name=name):
-                return await self._remove_service(name)
+                return await self.changes.remove_service(name)
 
     def _accept(self, candidate: Manifest) -> dict[str, str]:
         try:
@@ -252,40 +299,23 @@ class Supervisor:
             raise
 
     async def _stage(self, dataset: str, version: str, pid: int) -> int:
-        self._stagers.pop(dataset, None)
-        stager = _process(pid)
+        self._stagers.forget(dataset)
+        stager = handle(pid)
         workers = await self.rollout.stage(dataset, version)
-        self._stagers[dataset] = stager
+        self._stagers.note(dataset, stager)
         return workers
-
-    async def _add_services(self, document: str, file: str) -> dict[str, Any]:
-        """Checked and compiled first; stored and served only when all of them are right."""
-        async with self._applying:
-            loaded = self._configuration.with_services(document, file, self.rollout.live)
-            self._configuration.stored.add(document)
-            await self._change_services(loaded)
-        names = sorted(parse(document))
-        waiting = {name: self.rollout.waits_for(name) for name in names}
-        return {"services": names, "waiting": {name: found for name, found in waiting.items() if found}}
-
-    async def _remove_service(self, name: str) -> dict[str, Any]:
-        async with self._applying:
-            loaded = self._configuration.without_service(name)
-            self._configuration.stored.remove(name)
-            await self._change_services(loaded)
-        return {"services": [name]}
-
-    async def _change_services(self, loaded: Loaded) -> None:
-        """What failed to load before is not tried again for it, unless the file says something else of it by now."""
-        unknown = changed_datasets(self.settings, loaded.settings)
-        await self._apply(loaded)
-        self._load_first(unknown)
 
     def status(self) -> dict[str, Any]:
         """The document of `havok status --json`."""
         seq = (self._ledger.epoch, self._ledger.seq)
         return status(
-            self.fleet, self.rollout, self.data_dir, self._configuration.refused, seq, self.first_loads.loading
+            self.fleet,
+            self.rollout,
+            self.data_dir,
+            self._configuration.refused,
+            seq,
+            self.balancer.describe,
+            self.first_loads.loading,
         )
 
     # -- data ------------------------------------------------------------------------
@@ -295,7 +325,7 @@ class Supervisor:
         self._own(self.first_loads.run())
 
     async def _watch(self) -> None:
-        """Notices what a killed command leaves: pointers that moved without an announcement, and stages."""
+        """Notices what a killed command leaves: pointers that moved unannounced, and stages."""
         while True:
             await asyncio.sleep(WATCH_S)
             for name, choice in list(self.rollout.choices.items()):
@@ -303,16 +333,10 @@ class Supervisor:
                     if live_version(self.data_dir, name) != choice.pointer:
                         log.info("dataset %s: the pointer moved", name)
                         await self.rollout.activate(name)
-                except (HavokError, OSError, ValueError) as error:  # a pointer that is no text is a ValueError
+                except (HavokError, OSError) as error:
                     log.error("dataset %s: %s", name, error)
-            for name in [name for name, stager in self._stagers.items() if not _is_there(stager)]:
-                del self._stagers[name]
+            for name in self._stagers.take_gone():
                 self.rollout.unstage(name)  # nothing, when it was activated
-
-    def _say_faults(self, choices: Iterable[Choice]) -> None:
-        for choice in choices:
-            if choice.fault is not None:
-                log.error("%s", choice.fault)
 
     def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
@@ -324,18 +348,3 @@ class Supervisor:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("a task of the supervisor failed", exc_info=task.exception())
-
-
-def _process(pid: int) -> psutil.Process | None:
-    try:
-        return psutil.Process(pid)
-    except psutil.Error:
-        return None
-
-
-def _is_there(process: psutil.Process | None) -> bool:
-    """Whether it still runs: it, and not another one of the same number."""
-    try:
-        return process is not None and process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False

@@ -9,6 +9,10 @@ import msgspec
 
 from compartments.deployment import Deployment, Stage
 from compartments.entries import Entries
+from engine.http.passage import RANKS, UNRANKED
+from engine.http.route import ANSWER_S_MAX, Elsewhere
+
+EXECUTED_S_MAX = 3600.0  # an executor's queries have a timeout of their own, and wait for each other
 
 VersionKey = tuple[str, str]  # dataset, version
 
@@ -40,6 +44,17 @@ class Wanted(msgspec.Struct, frozen=True):
         needed = {pair for deployment in deployments for pair in deployment.versions}
         read = {dataset for dataset, _ in needed}
         return needed | {pair for pair in self.standby if pair[0] in read}
+
+
+def rank_of(deployments: Iterable[Deployment], compartment: str) -> int:
+    """The rank of a compartment's priority, as those say that are to be served there."""
+    return next((RANKS[item.priority] for item in deployments if item.compartment == compartment), UNRANKED)
+
+
+def elsewhere(deployment: Deployment) -> Elsewhere:
+    """What a service is to workers of other compartments."""
+    answer_s = ANSWER_S_MAX if deployment.executors is None else EXECUTED_S_MAX
+    return Elsewhere(deployment.service, deployment.compartment, RANKS[deployment.priority], answer_s)
 
 
 def entries_of_interest() -> Entries:

@@ -8,35 +8,58 @@ import asyncio
 import os
 import socket
 import sys
+from functools import partial
 from pathlib import Path
-from time import monotonic, process_time
+from time import monotonic, monotonic_ns, thread_time_ns
 
 import msgspec
 
-from compartments.channel import Inbox, Outbox
+from compartments.acceptor import Acceptor
+from compartments.channel import TELL_S, Inbox, Outbox
 from compartments.deployer import Deployer
 from compartments.follower import Follower
+from compartments.gauges import Gauges
+from compartments.lines import Lines
+from compartments.listeners import Lender, lending_path
 from compartments.peers import Peers
 from compartments.process import WorkerSettings, start_loop
+from compartments.sharing import Sharing
+from engine.http.relay import Relay
 from engine.http.server import Server
-from havok.messages import Report
+from havok.messages import Give, Report
 
 IDLE_GRACE_S = 0.5  # how long a keep-alive connection may wait to be told that it ends
+MOVE_AGAIN_S = 0.001  # between two slices of connections on their way to siblings
+TAKEN_S_MAX = 1.0  # siblings that take none for as long are on their way out themselves, or hang
 
 
 class Worker:
-    def __init__(self, settings: WorkerSettings) -> None:
+    def __init__(self, settings: WorkerSettings, *, forwards: bool = True) -> None:
+        """`forwards`: whether a request may go elsewhere while its connection stays; else no switch for anybody but
+        `bench.mixed`, which measures what that is worth.
+        """
         self._settings = settings
-        self._loop = start_loop(self._begin_drain)
+        self._loop = start_loop(self._begin_drain, settings.fds)
         self._ended = asyncio.Event()
         self._draining = False
-        self._busy_since = (monotonic(), process_time())
-        self._server = Server(self._loop, settings.compartment, self._pass_on)
-        self._peers = Peers()
+        self._deadline = self._moved_s = 0.0  # when what is left is cut off, when a connection went last
+        self._server = Server(self._loop, settings.compartment, self._pass_on, self._ask if forwards else None)
+        self._gauges = Gauges(self._loop, self._server.table, monotonic_ns(), thread_time_ns())
+        self._sharing = Sharing(self._server)
+        self._peers = Peers(settings.inbox)
         self._outbox = Outbox()
+        self._lines = Lines(self._loop, self._server.reactor, self._peers, self._outbox)
         self._deployer = Deployer(self._server, Path(settings.data_dir), self._acknowledge)
-        self._inbox = Inbox(self._server.reactor, settings.inbox, self._take)
-        self._follower = Follower(self._loop, Path(settings.data_dir), settings.process, self._on_change, self._report)
+        self._inbox = Inbox(self._server.reactor, settings.inbox, self._take, self._count)
+        self._teller: asyncio.TimerHandle | None = None
+        self._lender = Lender(self._server.reactor, lending_path(settings.inbox), settings.listeners)
+        self._acceptor = None
+        if settings.listen is not None:
+            fd = os.dup(settings.listeners[settings.listen])
+            self._acceptor = Acceptor(self._server.reactor, fd, self._server.accept)
+        self._follower = Follower(
+            self._loop, Path(settings.data_dir), settings.process, self._on_change, self._report, self._give
+        )
 
     def run(self) -> None:
         """Until drained."""
@@ -48,70 +71,134 @@ class Worker:
     async def _live(self) -> None:
         await self._ended.wait()
         self._follower.close()
+        self._gauges.close()
+        self._lender.close()
         self._inbox.close()
+        if self._teller is not None:
+            self._teller.cancel()
+        self._lines.close()
         self._server.close()
         await self._deployer.close()
         self._outbox.close()
 
-    def _take(self, connection: socket.socket, received: bytes) -> None:
-        self._server.accept(connection, received)
+    def _take(self, connection: socket.socket, received: bytes, hops: int) -> None:
+        taken = self._server.accept(connection, received, hops)
+        if not received:  # from a sibling: the gate reads a line first
+            taken.rest()
 
-    def _pass_on(self, connection: socket.socket, received: bytes, compartment: str) -> bool:
-        if self._peers.send(self._outbox, compartment, connection, received):
+    def _count(self) -> int:
+        """Somebody wants to know; from now on he is told in time."""
+        if self._teller is None:
+            self._teller = self._loop.call_later(TELL_S, self._tell)
+        return len(self._server.connections)
+
+    def _tell(self) -> None:
+        self._teller = None
+        self._inbox.tell()
+
+    def _pass_on(self, connection: socket.socket, received: bytes, hops: int, compartment: str) -> bool:
+        inside = compartment == self._settings.compartment
+        if self._peers.send(self._outbox, compartment, connection, received, hops, inside=inside):
             return True
-        return self._draining and self._peers.send(self._outbox, None, connection, received)
+        return self._draining and self._peers.send(self._outbox, None, connection, received, hops, inside=True)
+
+    def _ask(self, relay: Relay) -> None:
+        self._lines.ask(relay)
+
+    def _give(self, order: Give) -> None:
+        if order.to in self._peers.paths and not self._draining:
+            self._server.hand_overs.give(order.count, partial(self._outbox.send, order.to))
 
     # -- following -------------------------------------------------------------------
 
     def _on_change(self, entries: dict[str, bytes]) -> None:
         self._peers.follow(entries)
+        self._sharing.follow(entries)
         self._outbox.keep(self._peers.paths)
+        self._lines.keep()
+        self._server.share(self._peers.sharers(self._settings.compartment))
         self._deployer.follow(entries)
 
     def _acknowledge(self) -> None:
         self._follower.acknowledge()
 
     def _report(self, epoch: int, seq: int) -> Report:
-        since, cpu_since = self._busy_since
-        now, cpu = self._busy_since = monotonic(), process_time()
+        ready = self._follower.replica.synced and self._deployer.settled and not self._draining
+        if ready and self._acceptor is not None:
+            self._acceptor.begin()
+        now_ns = monotonic_ns()
+        gauge = self._gauges.sample(now_ns, thread_time_ns())
+        requests = self._server.count_requests()
+        self._sharing.look(gauge, now_ns)
         return Report(
             process=self._settings.process,
             pid=os.getpid(),
             epoch=epoch,
             seq=seq,
-            ready=self._follower.replica.synced and self._deployer.settled and not self._draining,
+            ready=ready,
             draining=self._draining,
             serving=self._deployer.serving,
             staged=self._deployer.staged,
             faults=self._deployer.faults,
             connections=len(self._server.connections),
-            requests=self._server.count_requests(),
+            requests=requests,
             errors=dict(self._server.problems.counts),
-            handed_over=self._server.handed_over,
+            shed=dict(self._sharing.shed),
+            handed_over=self._server.hand_overs.count,
+            forwarded=self._server.forwarding.count,
             executors=self._deployer.executors,
             queries=self._deployer.queries,
-            busy=(cpu - cpu_since) / (now - since) if now > since else 0.0,
+            busy=gauge.busy,
+            delay_us=gauge.delay_us,
+            rss_mb=gauge.rss_mb,
+            faults_major=gauge.faults_major,
+            costs=gauge.costs,
         )
 
     # -- draining --------------------------------------------------------------------
 
     def _begin_drain(self) -> None:
+        """Nobody sends connections here any more; those here go to others, each between two of its requests."""
         if self._draining:
             return
         self._draining = True
-        self._server.drain()
+        self._moved_s = monotonic()
+        self._deadline = self._moved_s + self._settings.drain_s
+        self._inbox.close()
+        if self._acceptor is not None:
+            self._acceptor.end(take_queued=not self._peers.sharers(self._settings.compartment) > 1)
         self._acknowledge()
-        self._loop.call_later(IDLE_GRACE_S, self._end_when_empty, monotonic() + self._settings.drain_s)
+        if self._peers.is_alone:
+            self._stay()
+        else:
+            self._server.hand_overs.leave()
+            self._move()
 
-    def _end_when_empty(self, deadline: float) -> None:
-        """Requests in flight finish; who waits for none goes to a worker that stays; late ones are cut off."""
-        for connection in [connection for connection in self._server.connections if connection.idle]:
-            self._server.hand_over(connection, self._settings.compartment)
-        self._server.close_idle()  # when nobody stays
-        if not self._server.connections or monotonic() >= deadline:
+    def _move(self) -> None:
+        """A few at a time: others are served meanwhile. Late ones are cut off."""
+        moved = self._server.hand_overs.count
+        left = self._server.hand_overs.move_idle()
+        if self._server.hand_overs.count != moved:
+            self._moved_s = monotonic()
+        if not left:
+            self._ended.set()
+        elif self._peers.is_alone or monotonic() > self._moved_s + TAKEN_S_MAX:  # they leave as well
+            self._stay()
+        else:
+            self._loop.call_later(MOVE_AGAIN_S, self._move)
+
+    def _stay(self) -> None:
+        """Nobody takes them: every answer is a connection's last."""
+        self._server.drain()
+        self._loop.call_later(IDLE_GRACE_S, self._end_when_empty)
+
+    def _end_when_empty(self) -> None:
+        """Requests in flight finish; who asks nothing is not waited for; late ones are cut off."""
+        self._server.close_idle()
+        if not self._server.connections or monotonic() >= self._deadline:
             self._ended.set()
         else:
-            self._loop.call_later(0.05, self._end_when_empty, deadline)
+            self._loop.call_later(0.05, self._end_when_empty)
 
 
 def main() -> None:

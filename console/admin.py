@@ -4,12 +4,13 @@ Rule: everything but `/healthz` takes the token of `data_dir/admin.token`. What 
 the supervisor's status document; nothing is kept here.
 """
 
+import asyncio
 import hmac
 import ipaddress
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ import msgspec
 from aiohttp import web
 
 from console import metrics
+from havok.addresses import address
 from havok.errors import NodeError, Problem
-from havok.relations import address
 
+AUDIT_LIMIT, AUDIT_LIMIT_MAX = 100, 10_000  # entries of one answer
 TOKEN_FILE = "admin.token"
 _TOKEN_BYTES = 32
 _OPEN_PATHS = frozenset({"/healthz"})  # load balancers ask it, and it tells nothing else
@@ -33,16 +35,24 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Admin:
     """Runs in the supervisor's loop, on a socket that listens already.
 
-    `status()` is the document of `havok status --json`.
+    `status()` is the document of `havok status --json`; `audit(count)` are the newest entries of the audit log.
     """
 
-    def __init__(self, status: Callable[[], dict[str, Any]], data_dir: Path, where: str) -> None:
+    def __init__(
+        self,
+        status: Callable[[], dict[str, Any]],
+        audit: Callable[[int], Sequence[Any]],
+        data_dir: Path,
+        where: str,
+    ) -> None:
         self._status = status
+        self._audit = audit
         self._token = read_or_make_token(data_dir)
         self._host = address(where)[0]
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/api/status", self._api_status)
+        app.router.add_get("/api/audit", self._api_audit)
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
 
@@ -87,6 +97,17 @@ class Admin:
 
     async def _api_status(self, _: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(self._status()), content_type="application/json")
+
+    async def _api_audit(self, request: web.Request) -> web.Response:
+        limit = request.query.get("limit", str(AUDIT_LIMIT))
+        if not limit.isascii() or not limit.isdecimal() or not 1 <= int(limit) <= AUDIT_LIMIT_MAX:
+            detail = f"limit must be a number from 1 to {AUDIT_LIMIT_MAX}"
+            return _problem(HTTPStatus.BAD_REQUEST, "bad_param", detail)
+        try:
+            entries = await asyncio.to_thread(self._audit, int(limit))
+        except NodeError as error:
+            return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "store_down", error.detail)
+        return web.Response(body=msgspec.json.encode({"data": entries}), content_type="application/json")
 
     async def _metrics(self, _: web.Request) -> web.Response:
         text = metrics.exposition(self._status())

@@ -12,8 +12,8 @@ import msgspec
 
 from console import terminal
 from console.workplace import Workplace
+from havok.addresses import address
 from havok.errors import NodeError, OperatorError, Problem
-from havok.relations import address
 
 ANSWER_S_MAX = 30.0
 READ_BYTES = 64 * 1024

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from compartments import placement, topology
 from compartments.deployment import Deployment
 from compartments.intended import as_set, kept, lost_index
 from compartments.live import choose
@@ -22,7 +23,7 @@ from engine.queries.query import describe
 from havok.errors import ConfigError, Fault, OperatorError
 from havok.layout import live_version, version_dir
 from havok.manifest import Manifest
-from havok.settings import DatasetSettings, is_select
+from havok.settings import CompartmentSettings, DatasetSettings, is_select
 
 _GLOB = "*?["
 
@@ -134,6 +135,14 @@ def _lint(place: Workplace, live: Mapping[str, Manifest], plans: Mapping[str, De
     for name in settings.compartments:
         if all(service.compartment != name for service in settings.services.values()):
             yield Fault(file, f"compartments.{name}", "has no services; its workers would idle")
+    yield from _crowded(file, settings.compartments)
+
+
+def _crowded(file: str, compartments: Mapping[str, CompartmentSettings]) -> Iterator[Fault]:
+    """Compartments that do not get the cores they ask for, on the machine that this is."""
+    placed = placement.place(topology.read(), placement.asks_of(compartments, {}))
+    for name, notes in placed.notes.items():
+        yield from (Fault(file, f"compartments.{name}", note.text) for note in notes if note.asked)
 
 
 def _over_bounds(place: Workplace, live: Mapping[str, Manifest], plans: Mapping[str, Deployment]) -> Iterator[Fault]:

@@ -5,42 +5,16 @@ that every command starts fast. Expected failures leave as one or two lines on s
 exit code 1, wrong usage as 2, Ctrl-C as 130.
 """
 
-import os
 import signal
-import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from console import terminal
-from console.workplace import Workplace, config_path
-from havok.errors import HavokError
-
-REFUSED = 1
-INTERRUPTED = 130
-
-
-class Program(TyperGroup):
-    """Turns every expected failure of a command into its sentence and its exit code."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except HavokError as error:
-            terminal.refuse(error)
-            raise SystemExit(REFUSED) from None
-        except KeyboardInterrupt:
-            raise SystemExit(INTERRUPTED) from None
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # `havok … | head`
-            raise SystemExit(REFUSED) from None
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            terminal.note(f"error: {where}{error.strerror or error}")
-            raise SystemExit(REFUSED) from None
-
+from console.arguments import REFUSED, Config, Dataset, File, Json, Program, Service, place
+from console.service_commands import services
+from console.workplace import config_path
 
 app = typer.Typer(
     cls=Program,
@@ -49,14 +23,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # [services.NAME] is no mark-up
     help="Warehouse tables as guarded, low-latency data APIs.",
 )
-
-Config = Annotated[
-    Path | None, typer.Option("-c", "--config", help="The configuration; else $HAVOK_CONFIG, else ./havok.toml.")
-]
-File = Annotated[Path | None, typer.Argument(metavar="havok.toml", help="The configuration.", show_default=False)]
-Json = Annotated[bool, typer.Option("--json", help="The same facts for machines.")]
-Service = Annotated[str, typer.Argument(metavar="SERVICE", help="Its name in the configuration.")]
-Dataset = Annotated[str, typer.Argument(metavar="DATASET", help="Its name in the configuration.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -76,10 +42,6 @@ def havok(
     ] = False,
 ) -> None:
     ctx.obj = config
-
-
-def _place(ctx: typer.Context, config: Path | None) -> Workplace:
-    return Workplace(config_path(config, ctx.obj))
 
 
 @app.command()
@@ -111,7 +73,7 @@ def load(
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does: the build is removed
     load(
-        _place(ctx, config),
+        place(ctx, config),
         dataset,
         source,
         "upsert" if mode == "upsert" else "full",
@@ -127,7 +89,56 @@ def status(ctx: typer.Context, config: Config = None, as_json: Json = False) -> 
     """Compartments, workers, services, datasets and faults of the running node."""
     from console.status import status
 
-    status(_place(ctx, config), as_json=as_json)
+    status(place(ctx, config), as_json=as_json)
+
+
+@app.command()
+def restart(
+    ctx: typer.Context,
+    rolling: Annotated[bool, typer.Option("--rolling", help="One process after another; there is no other way.")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Replace the running node's workers and gate one after another; no request fails."""
+    from console.operating import restart
+
+    if not rolling:
+        raise typer.BadParameter("a node is restarted --rolling, or stopped and started", param_hint="--rolling")
+    restart(place(ctx, config), as_json=as_json)
+
+
+@app.command()
+def upgrade(ctx: typer.Context, config: Config = None, as_json: Json = False) -> None:
+    """Have the running node run the Havok that is installed now; no request fails."""
+    from console.operating import upgrade
+
+    upgrade(place(ctx, config), as_json=as_json)
+
+
+@app.command(hidden=True)
+def preflight(file: Path) -> None:
+    """What an upgrade asks of the installed code first."""
+    from console.preflight import preflight
+
+    preflight(file)
+
+
+@app.command()
+def scale(
+    ctx: typer.Context,
+    compartment: Annotated[str, typer.Argument(metavar="COMPARTMENT", help="Its name in the configuration.")],
+    workers: Annotated[int | None, typer.Option("--workers", metavar="N", help="How many it has at least.")] = None,
+    low: Annotated[float | None, typer.Option("--low", metavar="X", help="Below this load it lends.")] = None,
+    high: Annotated[float | None, typer.Option("--high", metavar="Y", help="Above this load it asks for more.")] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="As configured again.")] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Change a compartment of the running node, which remembers it; without options, what holds."""
+    from console.operating import scale
+    from havok.messages import ScaleRequest
+
+    scale(place(ctx, config), ScaleRequest(compartment, workers, low, high, reset), as_json=as_json)
 
 
 @app.command()
@@ -143,7 +154,7 @@ def versions(ctx: typer.Context, dataset: Dataset, config: Config = None, as_jso
     """List a dataset's versions, newest first."""
     from console.versions import versions
 
-    versions(_place(ctx, config), dataset, as_json=as_json)
+    versions(place(ctx, config), dataset, as_json=as_json)
 
 
 @app.command()
@@ -163,7 +174,7 @@ def rollback(
     """
     from console.versions import rollback
 
-    rollback(_place(ctx, config), dataset, to, force=force, as_json=as_json)
+    rollback(place(ctx, config), dataset, to, force=force, as_json=as_json)
 
 
 @app.command()
@@ -178,7 +189,7 @@ def diff(
     """Compare two versions: keys added, removed, changed; columns that drifted."""
     from console.versions import diff
 
-    diff(_place(ctx, config), dataset, before, after, as_json=as_json)
+    diff(place(ctx, config), dataset, before, after, as_json=as_json)
 
 
 @app.command()
@@ -192,7 +203,7 @@ def verify(
     """Read versions whole, against all they say of themselves."""
     from console.versions import verify
 
-    if not verify(_place(ctx, config), dataset, version, as_json=as_json):
+    if not verify(place(ctx, config), dataset, version, as_json=as_json):
         raise typer.Exit(REFUSED)
 
 
@@ -207,7 +218,7 @@ def plan(
     """Explain a service: access path, cost bound, datasets, guards."""
     from console.plan import plan
 
-    plan(_place(ctx, config), service, code=code, as_json=as_json)
+    plan(place(ctx, config), service, code=code, as_json=as_json)
 
 
 @app.command()
@@ -225,7 +236,7 @@ def call(
             raise typer.BadParameter(f"expected key=value, got {value!r}")
     from console.call import call
 
-    call(_place(ctx, config), service, values or [], verbose=verbose, as_json=as_json)
+    call(place(ctx, config), service, values or [], verbose=verbose, as_json=as_json)
 
 
 @app.command()
@@ -233,56 +244,10 @@ def datasets(ctx: typer.Context, config: Config = None, as_json: Json = False) -
     """List the datasets and what is live."""
     from console.listing import datasets
 
-    datasets(_place(ctx, config), as_json=as_json)
+    datasets(place(ctx, config), as_json=as_json)
 
 
-services = typer.Typer(
-    cls=Program, rich_markup_mode=None, help="List the services; add or remove them on the running node."
-)
 app.add_typer(services, name="services", invoke_without_command=True)
-
-
-@services.callback(invoke_without_command=True)
-def list_services(ctx: typer.Context, config: Config = None, as_json: Json = False) -> None:
-    ctx.obj = config if config is not None else ctx.obj
-    if ctx.invoked_subcommand is None:
-        from console.listing import services
-
-        services(_place(ctx, None), as_json=as_json)
-
-
-@services.command("list")
-def list_again(ctx: typer.Context, config: Config = None, as_json: Json = False) -> None:
-    """List the services and how they are."""
-    from console.listing import services
-
-    services(_place(ctx, config), as_json=as_json)
-
-
-@services.command("add")
-def add_services(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="TOML of [services.NAME] tables.")],
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
-    """Serve more on the running node; it keeps them over restarts."""
-    from console.listing import add
-
-    add(_place(ctx, config), file, as_json=as_json)
-
-
-@services.command("remove")
-def remove_service(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A service that was added.")],
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
-    """Take back a service that was added."""
-    from console.listing import remove
-
-    remove(_place(ctx, config), name, as_json=as_json)
 
 
 @app.command()

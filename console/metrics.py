@@ -29,8 +29,15 @@ def exposition(status: Mapping[str, Any]) -> str:
             "Answers that were errors, by code; a key that is not there (404) counts as answered.",
             [((*at, ("code", code)), count) for at, w in workers for code, count in sorted(w["errors"].items())],
         ),
+        _family(
+            "havok_requests_shed_total",
+            "counter",
+            "Requests refused because their service was over its share of an overloaded compartment.",
+            [((*at, ("service", name)), count) for at, w in workers for name, count in sorted(w["shed"].items())],
+        ),
         _family("havok_connections", "gauge", "Open connections.", [(at, w["connections"]) for at, w in workers]),
         _compartments(status["compartments"]),
+        _gauges(workers),
         _executors(workers),
         _datasets(status["datasets"]),
         _family(
@@ -53,17 +60,53 @@ def _compartments(compartments: Mapping[str, Any]) -> str:
     load: list[Sample] = []
     marks: list[Sample] = []
     workers: list[Sample] = []
+    wanted: list[Sample] = []
+    pressure: list[Sample] = []
+    moves: list[Sample] = []
+    refused: list[Sample] = []
+    limits: list[Sample] = []
+    isolation: list[Sample] = []
     for name, found in compartments.items():
         label = ("compartment", name)
+        refused.append(((label,), found["connections_refused"]))
+        limits += [((label,), found["connections_max"])] if found["connections_max"] is not None else []
+        isolation.append(((label, ("mechanism", found["isolation"])), 1))
         load.append(((label,), found["load"]))
         marks += [((label, ("mark", mark)), value) for mark, value in found["watermarks"].items()]
         states = Counter(worker["state"] for worker in found["workers"])
         workers += [((label, ("state", state)), count) for state, count in sorted(states.items())]
+        wanted.append(((label,), found["wanted"]))
+        pressure.append(((label,), found["pressure"] is not None))
+        moves += [((label, ("move", move)), count) for move, count in sorted(found["moves"].items())]
     return (
         _family("havok_load", "gauge", "Mean busy fraction of the workers.", load)
         + _family("havok_watermark", "gauge", "Load marks of the compartment.", marks)
         + _family("havok_workers", "gauge", "Worker processes by state.", workers)
+        + _family("havok_workers_wanted", "gauge", "Worker processes that the compartment is to have.", wanted)
+        + _family("havok_pressure", "gauge", "1 while no more workers are to be had and load is high.", pressure)
+        + _family("havok_moves_total", "counter", "What was done about load, by kind.", moves)
+        + _family("havok_connections_max", "gauge", "The most connections of the compartment.", limits)
+        + _family("havok_connections_refused_total", "counter", "Connections over that, answered by the gate.", refused)
+        + _family("havok_isolation_info", "gauge", "What limits the compartment's processes.", isolation)
     )
+
+
+def _gauges(workers: Sequence[tuple[Labels, Mapping[str, Any]]]) -> str:
+    costs: list[Sample] = [
+        ((*at, ("service", service)), share) for at, worker in workers for service, share in worker["costs"].items()
+    ]
+    return (
+        _family("havok_worker_busy_ratio", "gauge", "CPU seconds of the worker's loop per second.",
+                [(at, worker["busy"]) for at, worker in workers])
+        + _family("havok_worker_delay_seconds", "gauge", "How long something that is ready waits for its turn.",
+                  [(at, worker["delay_us"] / 1e6) for at, worker in workers])
+        + _family("havok_worker_resident_memory_bytes", "gauge", "Resident memory of the worker.",
+                  [(at, round(worker["rss_mb"] * 2**20)) for at, worker in workers])
+        + _family("havok_worker_major_page_faults_total", "counter", "Pages that were read from disk.",
+                  [(at, worker["faults_major"]) for at, worker in workers])
+        + _family("havok_service_busy_ratio", "gauge",
+                  "Share of the worker's loop that a service takes; the most costly ones.", costs)
+    )  # fmt: skip
 
 
 def _executors(workers: Sequence[tuple[Labels, Mapping[str, Any]]]) -> str:

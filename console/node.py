@@ -42,9 +42,12 @@ def is_running(data_dir: Path) -> bool:
 
 def is_orphaned(data_dir: Path) -> bool:
     """Whether workers serve on without a supervisor."""
-    from compartments.fleet import recorded
+    from compartments.roster import read_roster
 
-    return not is_running(data_dir) and bool(recorded(data_dir))
+    if is_running(data_dir):
+        return False
+    roster = read_roster(data_dir)
+    return roster is not None and bool(roster.processes)
 
 
 def holder(data_dir: Path) -> str:

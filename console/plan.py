@@ -53,7 +53,7 @@ def _document(place: Workplace, found: Plan, versions: dict[str, str], grade: st
         **access_of(found, place.data_dir, versions),
         "datasets": versions,
         "params": [_param(param) for param in found.params],
-        "guards": {"rate_limit": limit},
+        "guards": {"rate_limit": limit, "weight": found.weight},
     }
 
 
@@ -77,7 +77,7 @@ def _show(document: dict[str, Any]) -> None:
         ("cost", document["cost"]["text"]),
         *(("pages", text) for text in [access.get("pages")] if text),
         ("reads", reads),
-        ("guards", shown_limit),
+        ("guards", f"{shown_limit}; weight {guards['weight']:g} in a compartment above its low mark"),
         ("answers", f"{output['form']}: {columns}"),
     ]
     if access.get("advice"):

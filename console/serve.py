@@ -7,6 +7,7 @@ plane is imported. DuckDB and the loader stay out of this process.
 import asyncio
 import importlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import uvloop
 
-from compartments.claim import listen
+from compartments.claim import LOCK, listen
+from compartments.inherited import become, take_inherited
 from compartments.supervisor import Supervisor
 from console import terminal
 from console.node import holder, is_running
@@ -30,7 +32,8 @@ log = logging.getLogger("havok")
 
 READY_S_MAX = 3600.0  # hashing the largest versions at a start takes minutes
 ADMIN_AFTER_S = 2.0  # the admin plane waits as long for the data plane, to leave it the cores
-LOAD_MODULE = "console.main"
+HAVOK = (sys.executable, "-P", "-m", "console.main")
+ADMIN = "admin"  # what its listening socket is called when it is handed on
 _COLOURS = {logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31"}
 
 
@@ -54,43 +57,57 @@ def serve(config: Path) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(LineFormatter(terminal.is_terminal(sys.stderr)))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    inherited = take_inherited()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(config))
+        handed_on = runner.run(_serve(config, inherited))
+    if handed_on is not None:
+        become([*HAVOK, "serve", str(config)], handed_on)
 
 
-async def _serve(config: Path) -> None:
-    load_command = [sys.executable, "-P", "-m", LOAD_MODULE, "load", "--first", "-c", str(config)]
-    supervisor = Supervisor(config, load_command)
+async def _serve(config: Path, inherited: dict[str, int]) -> dict[str, int] | None:
+    """What a successor inherits; None when it was the end."""
+    supervisor = Supervisor(
+        config,
+        [*HAVOK, "load", "--first", "-c", str(config)],
+        check_command=[*HAVOK, "preflight", str(config)],
+        inherited={name: fd for name, fd in inherited.items() if name != ADMIN},
+    )
     node = supervisor.settings.node
-    if is_running(supervisor.data_dir):
+    if LOCK not in inherited and is_running(supervisor.data_dir):
         raise NodeError(
             f"{supervisor.data_dir} is in use by another node (pid {holder(supervisor.data_dir)}); "
             "stop it or set another node.data_dir"
         )
-    admin_listener = listen(node.admin, "admin")
+    held = inherited.get(ADMIN)
+    admin_listener = listen(node.admin, "node.admin") if held is None else socket.socket(fileno=held)
     _handle_signals(supervisor)
     await supervisor.start()
-    greeter = asyncio.create_task(_greet(supervisor))
+    begun = time.time() if inherited else psutil.Process().create_time()
+    greeter = asyncio.create_task(_greet(supervisor, begun))
     admin = None
     try:
         admin = await _start_admin(supervisor, admin_listener)
     finally:
         if admin is None:
             supervisor.stop()  # without its admin plane a node does not stay
-        await supervisor.run()
+        handed_on = await supervisor.run()
+        if handed_on is not None:
+            handed_on[ADMIN] = os.dup(admin_listener.fileno())
         greeter.cancel()
         await asyncio.gather(greeter, return_exceptions=True)
         if admin is not None:
             await admin.close()
-    terminal.say("drained; goodbye")
+    if handed_on is None:
+        terminal.say("drained; goodbye")
+    return handed_on
 
 
-async def _greet(supervisor: Supervisor) -> None:
+async def _greet(supervisor: Supervisor, begun: float) -> None:
     from console.greeting import Greeting
 
     if await supervisor.until_serving(READY_S_MAX):
         greeting = Greeting(supervisor)
-        greeting.head(time.time() - psutil.Process().create_time())
+        greeting.head(time.time() - begun)
         await greeting.follow()
 
 
@@ -98,7 +115,9 @@ async def _start_admin(supervisor: Supervisor, listener: socket.socket) -> "Admi
     """Callers who come earlier wait in the listener's queue."""
     await supervisor.until_serving(ADMIN_AFTER_S)
     admin_module = await asyncio.to_thread(importlib.import_module, "console.admin")
-    admin: Admin = admin_module.Admin(supervisor.status, supervisor.data_dir, supervisor.settings.node.admin)
+    admin: Admin = admin_module.Admin(
+        supervisor.status, supervisor.changes.audit.newest, supervisor.data_dir, supervisor.settings.node.admin
+    )
     await admin.start(listener)
     return admin
 

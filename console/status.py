@@ -33,6 +33,7 @@ def _show(document: dict[str, Any]) -> None:
     terminal.say(f"node {name} in {zone}, pid {document['supervisor']['pid']}, serving on http://{listen}")
     terminal.say()
     _show_compartments(document["compartments"])
+    _show_isolation(document["compartments"])
     _show_executors(document["compartments"])
     terminal.say()
     _show_services(document["services"])
@@ -55,6 +56,17 @@ def _show_compartments(compartments: dict[str, Any]) -> None:
             rows.append([label, "", terminal.paint("no worker", "red"), "", "", "", ""])
     headers = ["COMPARTMENT", "PID", "STATE", "CPUS", "CONNECTIONS", "REQUESTS", "VERSIONS"]
     terminal.print_table(headers, rows, numbers=("PID", "CONNECTIONS", "REQUESTS"))
+
+
+def _show_isolation(compartments: dict[str, Any]) -> None:
+    """What keeps them apart, and where they are not."""
+    for mechanism in dict.fromkeys(found["isolation"] for found in compartments.values()):
+        controllers = next(found["controllers"] for found in compartments.values() if found["isolation"] == mechanism)
+        what = f" ({', '.join(controllers)})" if controllers else ""
+        terminal.say(f"kept apart by {mechanism}{what}")
+    for name, found in compartments.items():
+        for note in found["notes"]:
+            terminal.say(terminal.paint(f"{name}: {note}", "yellow"))
 
 
 def _show_executors(compartments: dict[str, Any]) -> None:
@@ -96,6 +108,8 @@ def _show_datasets(datasets: dict[str, Any]) -> None:
 
 def _show_faults(document: dict[str, Any]) -> None:
     faults = [f"configuration not applied: {fault}" for fault in document["faults"]]
+    faults += [document["renewal_fault"]] if document["renewal_fault"] else []
+    faults += [f"{name}: {c['pressure']}" for name, c in document["compartments"].items() if c["pressure"]]
     faults += [found["fault"] for found in document["datasets"].values() if "fault" in found]
     faults += [
         last_refusal(name, found["refused"]) for name, found in document["datasets"].items() if "refused" in found

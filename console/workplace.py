@@ -7,13 +7,16 @@ for the dataset or service it needs, and is refused only if that one is missing 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from havok.config import Loaded, read_settings
 from havok.errors import ConfigError, Fault, OperatorError
 from havok.layout import control_db
 from havok.settings import DatasetSettings, ServiceSettings, Settings
 from havok.typed import nearest
+
+if TYPE_CHECKING:
+    from compartments.stored import StoredServices
 
 DEFAULT_FILE = "havok.toml"
 VARIABLE = "HAVOK_CONFIG"
@@ -45,15 +48,17 @@ class Workplace:
         """Services that were added to the node at run time."""
         if not control_db(self.data_dir).exists():
             return {}
-        from compartments.stored import StoredServices
-
-        return StoredServices(self.data_dir).read()
+        return self._database_of_services().read()
 
     def take_back(self, name: str) -> bool:
         """Forgets a service that was added, on a node that is not running; False when there is none."""
+        return name in self.stored and self._database_of_services().remove(name)
+
+    def _database_of_services(self) -> "StoredServices":
+        from compartments.database import ControlDatabase
         from compartments.stored import StoredServices
 
-        return name in self.stored and StoredServices(self.data_dir).remove(name)
+        return StoredServices(ControlDatabase(self.data_dir))
 
     @property
     def settings(self) -> Settings:

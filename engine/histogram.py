@@ -5,21 +5,30 @@ answers fall and where a step would hide; above, 16 buckets to each power of two
 6 % wide), up to 2^40 ns (18 minutes).
 """
 
+from itertools import chain
+from operator import mul
+
 LINEAR = 1024  # buckets of 2^10 ns: up to 1.05 ms
 _SHIFT = 10
 _SUB_BITS = 4
 _LOG_START = 20  # LINEAR << _SHIFT == 2^20
 _LOG_END = 40
+_MIDDLES = [(slot << _SHIFT) + (1 << (_SHIFT - 1)) for slot in range(LINEAR)] + [
+    (1 << power) + ((2 * fraction + 1) << (power - _SUB_BITS - 1))
+    for power in range(_LOG_START, _LOG_END)
+    for fraction in range(1 << _SUB_BITS)
+]
 
 
 class Histogram:
     """`linear` is open to the hot path: `linear[ns >> 10] += 1` when that is < LINEAR."""
 
-    __slots__ = ("linear", "logarithmic")
+    __slots__ = ("linear", "logarithmic", "turns_ns")
 
     def __init__(self) -> None:
         self.linear = [0] * LINEAR
         self.logarithmic = [0] * ((_LOG_END - _LOG_START) << _SUB_BITS)
+        self.turns_ns = 0  # of answers that are made in turns: what those took, and not what was waited between
 
     def record(self, ns: int) -> None:
         """Counts one latency in nanoseconds, whatever its size."""
@@ -34,6 +43,11 @@ class Histogram:
     @property
     def count(self) -> int:
         return sum(self.linear) + sum(self.logarithmic)
+
+    @property
+    def total_ns(self) -> int:
+        """All latencies together, each taken for the middle of its bucket."""
+        return sum(map(mul, chain(self.linear, self.logarithmic), _MIDDLES))
 
     def quantile_ns(self, quantile: float) -> int:
         """Upper edge, in ns, of the bucket the quantile (0 … 1) falls in; 0 when empty."""

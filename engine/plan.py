@@ -114,6 +114,7 @@ class Plan(msgspec.Struct, frozen=True):
     rows_max: int  # bound on rows read by one request outside a batch
     rate_rps: float | None = None
     rate_burst: int = 1
+    weight: float = 1.0  # of its share of a worker's time
 
     @property
     def datasets(self) -> tuple[str, ...]:

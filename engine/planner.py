@@ -57,6 +57,7 @@ def plan_lookup(name: str, settings: ServiceSettings, manifest: Manifest) -> Pla
         rows_max=1,
         rate_rps=rate_rps,
         rate_burst=rate_burst,
+        weight=settings.weight,
     )
 
 

@@ -12,6 +12,8 @@ import msgspec
 
 from havok.errors import Fault
 
+PROTOCOL = 2  # of bus and channels; grows when processes of before and after a change would misunderstand each other
+
 
 class Bulletin(msgspec.Struct, frozen=True, tag=True):
     """One change of the facts. `epoch` grows with each supervisor, `seq` with each change."""
@@ -70,8 +72,15 @@ class Report(msgspec.Struct, frozen=True, tag=True):
     connections: int = 0
     requests: int = 0
     errors: dict[str, int] = {}
-    handed_over: int = 0
-    busy: float = 0.0  # CPU seconds per second since the last report
+    shed: dict[str, int] = {}  # service → requests refused because it was over its share
+    handed_over: int = 0  # connections
+    forwarded: int = 0  # requests to other compartments, their connections staying here
+    refused: dict[str, int] = {}  # compartment → connections, over its limit; a gate's
+    busy: float = 0.0  # CPU seconds of its loop per second
+    delay_us: float = 0.0  # how long something that is ready waits for its turn
+    rss_mb: float = 0.0
+    faults_major: int = 0  # pages that were read from disk
+    costs: dict[str, float] = {}  # of the most costly services: service → its share of the loop
     executors: tuple[ExecutorGauge, ...] = ()
     queries: dict[str, int] = {}  # analytical ones: how many wait, and what became of the others
 
@@ -116,6 +125,27 @@ class ReloadRequest(msgspec.Struct, frozen=True, tag=True):
     """Read the configuration again, as SIGHUP does."""
 
 
+class RestartRequest(msgspec.Struct, frozen=True, tag=True):
+    """Workers and gate are replaced, one after another. Reply data: how many processes."""
+
+
+class UpgradeRequest(msgspec.Struct, frozen=True, tag=True):
+    """The supervisor becomes what is installed now, then replaces workers and gate. Reply data: `code`, to wait for."""
+
+
+class ScaleRequest(msgspec.Struct, frozen=True, tag=True):
+    """A compartment's number of workers and its watermarks; None: as they are. `reset`: all as configured.
+
+    Reply data: what holds now.
+    """
+
+    compartment: str
+    workers: int | None = None
+    low: float | None = None
+    high: float | None = None
+    reset: bool = False
+
+
 class AddServiceRequest(msgspec.Struct, frozen=True, tag=True):
     """`document`: TOML with [services.NAME] tables, kept durably beside the file's. `file`: where a person has it.
 
@@ -137,6 +167,9 @@ Request = (
     | ActivateRequest
     | UnstageRequest
     | ReloadRequest
+    | RestartRequest
+    | UpgradeRequest
+    | ScaleRequest
     | AddServiceRequest
     | RemoveServiceRequest
 )
@@ -151,7 +184,14 @@ class Reply(msgspec.Struct, frozen=True, tag=True):
     faults: tuple[Fault, ...] = ()
 
 
-Outbound = State | Reply
+class Give(msgspec.Struct, frozen=True, tag=True):
+    """To one worker: `count` connections that are between two requests go to the inbox `to`. May be lost."""
+
+    to: str
+    count: int
+
+
+Outbound = State | Reply | Give
 
 encode = msgspec.msgpack.Encoder().encode
 decode_broadcast = msgspec.msgpack.Decoder(Broadcast).decode

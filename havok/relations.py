@@ -6,11 +6,11 @@ dropped when one of them was a fault already. It reads no file and asks no machi
 the cores that exist are an argument.
 """
 
-import ipaddress
 import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from havok.addresses import check_ports
 from havok.param_rules import check_rules
 from havok.settings import (
     RESERVED_PARAMS,
@@ -28,37 +28,24 @@ NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 NODE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 NAME_RULE = "a name is a lower-case letter, then up to 62 lower-case letters, digits, - or _"
 
-PORT_MAX = 65535
 WORKERS_MAX = 256  # of one compartment: past any machine's cores, far below its file descriptors
 MEMORY_MB_MIN = 64  # a worker takes about 20 MB of it before its first plan
 EXECUTORS_MAX = 16  # beside each worker: a query may use several cores, and there are seldom more than 64
 EXECUTOR_THREADS_MAX = 64
 EXECUTOR_TIMEOUT_S_MAX = 3600.0  # what takes longer is a load, not an answer
 ROWS_SCANNED_MAX = 10_000_000  # some ten seconds of a worker's loop; what reads more is analytical
+CORES_MAX = 1024.0
+FDS_MIN = 256  # a worker holds some 40 beside its connections, and keeps 64 spare
+FDS_MAX = 1_048_576  # as many as Linux gives a process unless it is told to give more
 BATCH_KEYS_MAX = 10_000  # keeps one batch below some 10 ms of a worker's loop
+REQUESTS_MAX_MIN = 1000  # of a worker's life
+WEIGHT_MAX = 1000.0  # a service of weight 1 beside it has a thousandth, and the floor of `engine.shares`
 LOADER_MEMORY_MB_MIN = 192  # measured: with less, DuckDB fails to sort wide rows instead of spilling
 THREADS_MAX = 1024
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # what stands behind : in SQL
 
 _DEFAULTS = ServiceSettings(kind="kv", compartment="")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-
-
-def address(text: str) -> tuple[str, int]:
-    """ "127.0.0.1:8080" or "[::1]:8080" → host and port. Raises ValueError with the reason."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or len(port) > 5 or int(port) > PORT_MAX:
-        raise ValueError(f'expected "host:port" with a port from 1 to {PORT_MAX}, got {shown(text)}')
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-        try:
-            ipaddress.IPv6Address(host)
-        except ValueError:
-            raise ValueError(f"{host} is no IPv6 address") from None
-    elif _HOST.fullmatch(host) is None:
-        raise ValueError(f'{shown(host)} is no host; for every interface write "0.0.0.0:{port}"')
-    return host, int(port)
 
 
 def check(settings: Settings, cpus: Collection[int], declared: Mapping[str, Collection[str]]) -> list[Finding]:
@@ -66,6 +53,7 @@ def check(settings: Settings, cpus: Collection[int], declared: Mapping[str, Coll
     return list(
         itertools.chain(
             _node(settings.node),
+            check_ports(settings),
             _loader(settings.loader),
             *(_dataset(name, dataset) for name, dataset in settings.datasets.items()),
             *(_compartment(name, compartment, cpus) for name, compartment in settings.compartments.items()),
@@ -89,21 +77,6 @@ def _node(node: NodeSettings) -> Iterator[Finding]:
     yield from _text(("node", "data_dir"), node.data_dir)
     if node.drain_s <= 0:
         yield Finding(("node", "drain_s"), f"must be more than 0, is {node.drain_s:g}")
-    places = {}
-    for key, value in (("listen", node.listen), ("admin", node.admin)):
-        try:
-            places[key] = address(value)
-        except ValueError as error:
-            yield Finding(("node", key), str(error))
-    if len(places) == 2:
-        (host, port), (admin_host, admin_port) = places["listen"], places["admin"]
-        every = {"0.0.0.0", "::"}
-        if port == admin_port != 0 and (host == admin_host or host in every or admin_host in every):
-            yield Finding(
-                ("node", "admin"),
-                f"node.admin ({node.admin}) and node.listen ({node.listen}) need different ports",
-                (("node", "listen"), ("node", "admin")),
-            )
 
 
 def _loader(loader: LoaderSettings) -> Iterator[Finding]:
@@ -159,6 +132,12 @@ def _compartment(name: str, compartment: CompartmentSettings, cpus: Collection[i
     yield from _cpus((*path, "cpus"), compartment.cpus, cpus)
     if compartment.memory_mb is not None:
         yield from _memory((*path, "memory_mb"), compartment.memory_mb)
+    if compartment.max_rss_mb is not None:
+        yield from _memory((*path, "max_rss_mb"), compartment.max_rss_mb)
+    if compartment.max_requests is not None and compartment.max_requests < REQUESTS_MAX_MIN:
+        least = f"must be at least {REQUESTS_MAX_MIN}, is {compartment.max_requests}"
+        yield Finding((*path, "max_requests"), f"{least}: a start costs as much as thousands")
+    yield from _limits(path, compartment)
     yield from _executors((*path, "executors"), compartment.executors)
     marks = compartment.watermarks
     if not 0 <= marks.low < marks.high <= 1:
@@ -168,6 +147,19 @@ def _compartment(name: str, compartment: CompartmentSettings, cpus: Collection[i
             f"watermarks.low ({marks.low:g}) and watermarks.high ({marks.high:g}) must be 0 <= low < high <= 1",
             (here, (*here, "low"), (*here, "high")),
         )
+
+
+def _limits(path: Path, compartment: CompartmentSettings) -> Iterator[Finding]:
+    cores_key: Path = (*path, "cores")
+    if compartment.cores is not None and not 0 < compartment.cores <= CORES_MAX:
+        yield Finding(cores_key, f"must be more than 0 and at most {CORES_MAX:g}, is {compartment.cores:g}")
+    if compartment.cores is not None and compartment.cpus:
+        reason = "cpus names the cores already; of cpus and cores only one may be set"
+        yield Finding(cores_key, reason, (cores_key, (*path, "cpus")))
+    if compartment.fds is not None:
+        yield from _between((*path, "fds"), compartment.fds, FDS_MIN, FDS_MAX)
+    if compartment.connections_max is not None and compartment.connections_max < 1:
+        yield Finding((*path, "connections_max"), f"must be at least 1, is {compartment.connections_max}")
 
 
 def _executors(path: Path, executors: ExecutorSettings) -> Iterator[Finding]:
@@ -198,6 +190,9 @@ def _service(
         yield from _kv(path, service, settings, declared)
     else:
         yield from _sql(path, service)
+    if not 1 / WEIGHT_MAX <= service.weight <= WEIGHT_MAX:
+        reason = f"must be more than 0, from {1 / WEIGHT_MAX:g} to {WEIGHT_MAX:g}, is {service.weight:g}"
+        yield Finding((*path, "weight"), reason)
     if service.rate_limit is not None:
         here: Path = (*path, "rate_limit")
         if service.rate_limit.rps <= 0:

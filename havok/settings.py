@@ -84,13 +84,17 @@ class ExecutorSettings(msgspec.Struct, frozen=True):
 
 
 class CompartmentSettings(msgspec.Struct, frozen=True):
-    not_yet: ClassVar[frozenset[str]] = frozenset({"cores"})
-
     business: str
     priority: Priority = "medium"
     workers: WorkerCount = WorkerCount()
-    cpus: tuple[int, ...] = ()  # empty: any core
+    listen: str | None = None  # a port of its own, at which its workers accept; None: only the node's
+    cpus: tuple[int, ...] = ()  # empty: as `cores` says
+    cores: float | None = None  # of its own, chosen by placement; None: any core that no compartment owns
     memory_mb: int | None = None  # private memory of each worker; None: no limit
+    max_rss_mb: int | None = None  # a worker that has more is replaced by a new one; None: never
+    max_requests: int | None = None  # the same of one that served more
+    fds: int | None = None  # open files of each worker; None: as many as the system allows
+    connections_max: int | None = None  # of all workers together; the gate refuses more; None: no limit
     watermarks: Watermarks = Watermarks()
     executors: ExecutorSettings = ExecutorSettings()
 
@@ -121,9 +125,7 @@ class RateLimitSettings(msgspec.Struct, frozen=True):
 
 
 class ServiceSettings(msgspec.Struct, frozen=True):
-    not_yet: ClassVar[frozenset[str]] = frozenset(
-        {"access", "weight", "deadline_ms", "slo", "ladder", "fallback", "store"}
-    )
+    not_yet: ClassVar[frozenset[str]] = frozenset({"access", "deadline_ms", "slo", "ladder", "fallback", "store"})
 
     kind: Kind
     compartment: str
@@ -133,6 +135,7 @@ class ServiceSettings(msgspec.Struct, frozen=True):
     fields: tuple[str, ...] = ()  # kv; empty: the whole row
     params: dict[str, ParamSettings] = {}
     rate_limit: RateLimitSettings | None = None
+    weight: float = 1.0  # of its share of the workers' time, next to its compartment's other services
     batch_max: int = 1000  # kv: keys in one batch request
     max_rows_scanned: int = 100_000  # sql: rows read for one request
     analytical: bool = False  # sql: runs in an executor, over whole datasets

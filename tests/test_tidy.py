@@ -1,7 +1,7 @@
 """Style is a test: floors, cycles, lengths, names, and calls that have a better replacement.
 
 Rule: every check returns what it found as `file:line: what, and what to do instead`, for
-all files at once. An exemption is an entry in a table here, with its reason beside it.
+all files at once. An exemption is an entry in a table of `tests.tidiness`, with its reason beside it.
 """
 
 import ast
@@ -14,77 +14,28 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-
-# A package may import itself and these; DESIGN 2.1.
-MAY_IMPORT: dict[str, set[str]] = {
-    "havok": set(),
-    "engine": {"havok"},
-    "loader": {"havok"},
-    "compartments": {"havok", "engine"},
-    "console": {"havok", "engine", "loader", "compartments"},
-}
-PACKAGES = tuple(MAY_IMPORT)
-FOLDERS = (*PACKAGES, "bench", "tests")
-
-LINES_MAX = 350
-LINES_MAX_HARD = 400
-LONG_FILES: dict[str, str] = {  # up to the hard limit
-}
-FUNCTION_LINES_MAX = 70
-BANNED_FILES = {"utils", "util", "helpers", "helper", "common", "base", "manager", "misc", "core", "shared"}
-
-KNOTS = {  # imports for type checkers only, which close a circle
-    ("engine.http.connection", "engine.http.server"): "a connection calls back the server that made it",
-    ("engine.http.peer", "engine.http.server"): "the same",
-}
-
-# Decisions: (state, event, now) in, commands out.
-PURE = {"watermarks", "rebalance", "placement", "admission", "restarts", "planner", "quality", "retyping", "wanted"}
-PURE |= {"relations", "typed", "param_rules", "access", "sqltype", "scalar", "query_code", "block_code", "intended"}
-IMPURE_IMPORTS = {"asyncio", "socket", "os", "time", "subprocess", "threading", "random", "zmq", "psutil", "uvloop"}
-
-# What a worker must not load: it starts fast and stays small.
-HEAVY = ("duckdb", "pyarrow", "nanoarrow", "sqlglot", "aiohttp", "typer", "rich")
-
-BANNED_CALLS = {
-    "eval": "parse it",
-    "exec": "only the compiler of plans runs generated code",
-    "print": "raise, return or log; the console prints",
-    "os.getenv": "settings come from havok.toml",
-    "datetime.datetime.utcnow": "datetime.datetime.now(datetime.UTC), in a place that may ask for the time",
-}
-BANNED_IMPORTS = {
-    "pickle": "msgspec.msgpack, which cannot run code",
-    "marshal": "msgspec.msgpack, which cannot run code",
-    "shelve": "SQLite or LMDB",
-    "imp": "importlib",
-}
-CALLS_ALLOWED = {
-    ("engine/program.py", "exec"): "the compiler of plans",
-    ("engine/queries/query_program.py", "exec"): "the compiler of queries",
-}
-WALL_CLOCKS = {
-    "time.time",
-    "time.time_ns",
-    "time.localtime",
-    "time.gmtime",
-    "datetime.datetime.now",
-    "datetime.datetime.today",
-    "datetime.date.today",
-}
-WALL_CLOCK_PLACES = {  # for people; everything that decides takes the monotonic clock as an argument
-    "engine/http/server.py": "the Date header",
-    "compartments/gate.py": "the Date header",
-    "console/serve.py": "how long the start took, and when a line was logged",
-    "loader/publish.py": "version ids and the manifest's date",
-    "loader/rollback.py": "the history's dates",
-}
-UNMIRRORED = {  # tests of what is no module, or of several at once
-    "tests/test_tidy.py": "the style of every file",
-    "tests/havok/test_reference.py": "havok.toml",
-}
-MANY_AT_ONCE = ("tests/e2e/", "tests/endurance/")  # whole nodes, over sockets; for hours
+from tests.tidiness import (
+    BANNED_CALLS,
+    BANNED_FILES,
+    BANNED_IMPORTS,
+    CALLS_ALLOWED,
+    FOLDERS,
+    FUNCTION_LINES_MAX,
+    HEAVY,
+    IMPURE_IMPORTS,
+    KNOTS,
+    LINES_MAX,
+    LINES_MAX_HARD,
+    LONG_FILES,
+    MANY_AT_ONCE,
+    MAY_IMPORT,
+    PACKAGES,
+    PURE,
+    ROOT,
+    UNMIRRORED,
+    WALL_CLOCK_PLACES,
+    WALL_CLOCKS,
+)
 
 
 @cache

@@ -8,6 +8,9 @@ is longer goes out in chunks (RFC 9112, 7.1), to HTTP/1.0 until the connection e
 from collections.abc import Callable
 from typing import Protocol
 
+from engine.budget import Budget
+from engine.histogram import Histogram
+
 STREAM_BYTES = 64 * 1024  # made before a first part is sent
 SLICE_NS = 1_000_000  # of the loop, before others have their turn; a chunk of rows may come on top
 NEXT_HEADER = b"Havok-Next"
@@ -43,8 +46,9 @@ def asleep() -> None:
 
 
 class Answering:
-    """`start` is the head up to Content-Length; `on_end()` is called once, however it ends.
+    """`start` is the head up to Content-Length, `histogram` and `budget` its service's.
 
+    `on_end()` is called once, however it ends.
     `on_failure(error, sent)` words a problem document of an error that is being handled; `sent`: for the log alone,
     as so many bytes of the body went out before.
     """
@@ -53,6 +57,8 @@ class Answering:
         self,
         running: Running,
         start: bytes,
+        histogram: Histogram,
+        budget: Budget,
         on_end: Callable[[], None],
         on_failure: Callable[[Exception, int], bytes],
         *,
@@ -62,6 +68,8 @@ class Answering:
     ) -> None:
         self._running = running
         self._start = start
+        self.histogram = histogram
+        self.budget = budget
         self._on_end: Callable[[], None] | None = on_end
         self._on_failure = on_failure
         self._chunked = minor == 1

@@ -27,6 +27,14 @@ class Answers:
         """The whole response, when it is made in a moment; also to a request that is refused. Never raises."""
         started_ns = monotonic_ns()
         try:
+            return self._respond(route, request, content, started_ns, close=close)
+        finally:
+            route.histogram.turns_ns += monotonic_ns() - started_ns
+
+    def _respond(
+        self, route: SqlRoute, request: Head, content: bytes, started_ns: int, *, close: bool
+    ) -> bytes | Answering:
+        try:
             begun = self._begin(route, request, content, started_ns, close=close)
         except Exception as error:
             route.histogram.record(monotonic_ns() - started_ns)
@@ -35,7 +43,7 @@ class Answers:
             route.histogram.record(monotonic_ns() - started_ns)
             return begun
         self.unfinished += 1
-        message = self.go_on(begun)
+        message = self._step(begun)
         assert message is not None, "nothing was sent yet"
         if begun.done:
             return message
@@ -45,6 +53,7 @@ class Answers:
             refusal = self._problems.count(Overloaded(detail, retry_after_s=1))
             return self._problems.response(refusal, route.headers, request, close=close)
         begun.begun = message
+        route.budget.begun = True
         return begun
 
     def _begin(
@@ -65,6 +74,8 @@ class Answers:
         return Answering(
             running,
             head(200, self._problems.date, route.headers, running.media),
+            route.histogram,
+            route.budget,
             partial(self._ended, route, started_ns),
             partial(self._failed, route, request, close),
             minor=request.minor,
@@ -74,6 +85,15 @@ class Answers:
 
     def go_on(self, answering: Answering) -> bytes | None:
         """What can be sent by now. None: it failed after a part was sent, and cannot be saved."""
+        started_ns = monotonic_ns()
+        if answering.budget.is_measured:
+            answering.budget.resume()
+        try:
+            return self._step(answering)
+        finally:
+            answering.histogram.turns_ns += monotonic_ns() - started_ns
+
+    def _step(self, answering: Answering) -> bytes | None:
         try:
             return answering.step(monotonic_ns() + SLICE_NS)
         except Exception as error:

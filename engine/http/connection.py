@@ -18,13 +18,15 @@ from time import monotonic_ns
 from typing import TYPE_CHECKING
 
 from engine.histogram import LINEAR
+from engine.http.answered import Answered
 from engine.http.answering import Answering
 from engine.http.body import Body, ChunkedBody, LengthBody
 from engine.http.head import Head
-from engine.http.peer import AWAITING, BODY, BODY_RECV_BYTES, HEAD, IDLE, PAUSED, PENDING_BYTES_MAX, Peer
-from engine.http.reactor import HANGUP, NOTHING
+from engine.http.peer import BODY, BODY_RECV_BYTES, HEAD, IDLE, PAUSED, PENDING_BYTES_MAX
+from engine.http.reactor import NOTHING
 from engine.http.responses import CONTINUE, LENGTHS, LENGTHS_MAX, WRAP_BYTES
 from engine.http.route import Elsewhere
+from engine.http.shedding import note_served, note_shed, rest_if_shed, shed
 from havok.errors import HavokError
 
 if TYPE_CHECKING:
@@ -40,20 +42,18 @@ _join = b"".join
 _empty_lines = re.compile(rb"(?:\r\n)+").match
 
 
-class Connection(Peer):
-    __slots__ = ("_answering", "_body", "_head", "_raw", "_tail_size", "buffer", "routes", "tail")
+class Connection(Answered):
+    __slots__ = ("_body", "_head", "_raw", "_tail_size", "routes", "tail")
 
-    def __init__(self, server: "Server", sock: socket.socket, received: bytes = b"") -> None:
-        """`sock` must be non-blocking; `received` are bytes already read from it."""
-        super().__init__(server, sock)
+    def __init__(self, server: "Server", sock: socket.socket, received: bytes = b"", hops: int = 0) -> None:
+        """`sock` must be non-blocking; `received` are bytes already read from it; `hops`: see `passage`."""
+        super().__init__(server, sock, received, hops)
         self.routes = server.fast
-        self.buffer = received
         self.tail = b""
         self._tail_size = 0  # len(tail) while the fast way is open, else 0
         self._head: Head | None = None
         self._body: Body | None = None
         self._raw = b""  # the head in hand as it came, while its body is read
-        self._answering: Answering | None = None
         self.reactor.add(self.fd, self.on_readable)
         if received:
             self.advance()
@@ -76,33 +76,39 @@ class Connection(Peer):
             if route is not None:
                 now = self.reactor.now_ns
                 limit = route.limit
-                try:
-                    row = route.query(text)
-                except Exception:  # the general way meets it again and words the answer
-                    row = None
-                if row is not None and (limit is None or limit.admit(now)):
-                    if not row:
-                        out = route.miss
-                    elif len(row) < LENGTHS_MAX:
-                        out = _join((route.start, LENGTHS[len(row)], row, b"}"))
-                    else:
-                        size = len(row) + WRAP_BYTES
-                        out = _join((route.start, b'Content-Length: %d\r\n\r\n{"data":' % size, row, b"}"))
-                    self.since_ns = now
+                if limit is None or limit.admit(now):
                     try:
-                        sent = _write(self.fd, out)
-                    except BlockingIOError:
-                        sent = 0
-                    except OSError:
-                        self.close()
+                        row = route.query(text)
+                    except Exception:  # the general way meets it again and words the answer
+                        row = None
+                    if row is not None:
+                        if not row:
+                            out = route.miss
+                        elif len(row) < LENGTHS_MAX:
+                            out = _join((route.start, LENGTHS[len(row)], row, b"}"))
+                        else:
+                            size = len(row) + WRAP_BYTES
+                            out = _join((route.start, b'Content-Length: %d\r\n\r\n{"data":' % size, row, b"}"))
+                        self.since_ns = now
+                        try:
+                            sent = _write(self.fd, out)
+                        except BlockingIOError:
+                            sent = 0
+                        except OSError:
+                            self.close()
+                            return
+                        if sent != len(out):
+                            self.block(memoryview(out)[sent:])
+                        slot = (monotonic_ns() - now) >> 10
+                        if slot < LINEAR:
+                            route.linear[slot] += 1
+                        else:
+                            route.histogram.record(slot << 10)
                         return
-                    if sent != len(out):
-                        self.block(memoryview(out)[sent:])
-                    slot = (monotonic_ns() - now) >> 10
-                    if slot < LINEAR:
-                        route.linear[slot] += 1
-                    else:
-                        route.histogram.record(slot << 10)
+                    if limit is not None:
+                        limit.forgive()  # the general way asks for it again
+                elif limit.sheds:
+                    shed(self, route)
                     return
         self._receive(data)
 
@@ -145,14 +151,17 @@ class Connection(Peer):
                     if type(target) is Elsewhere:
                         if not self.flush():
                             return
-                        if self.server.hand_over(self, target.compartment) or self._hold():
+                        if not self._is_forwarded(target):
+                            self._hand_over(target)
                             return
-                        raise self.server.unreachable(target)
+                        if self._whole or not head.block.has_body:
+                            self._forward(head, target)
+                            return
                     self._begin(head)
                 if self._body is not None:
                     if not self._take_body(self._body):
                         break
-                    if type(table.get(head.path)) is Elsewhere:  # it moved while the body came
+                    if type(table.get(head.path)) is Elsewhere:  # it is to go whole, or moved while the body came
                         self._unread(head, self._body.content())
                         continue
                 if not self._serve(head):
@@ -176,6 +185,7 @@ class Connection(Peer):
         buffer, size = self.buffer, head.size
         self.buffer = buffer[size:]
         self._head = head
+        self._whole = 0
         block = head.block
         self.tail = b""
         if head.method == b"GET" and size == len(buffer) <= RECV_BYTES and head.minor and block.is_plain:
@@ -188,9 +198,10 @@ class Connection(Peer):
                 self.add(CONTINUE)
 
     def _unread(self, head: Head, content: bytes) -> None:
-        """Puts a whole request back as it came, or in other chunks, to be handed over."""
+        """Puts a whole request back as it came, or in other chunks, to be handed over or forwarded."""
         if head.block.chunked:
             content = b"%x\r\n%b\r\n0\r\n\r\n" % (len(content), content) if content else b"0\r\n\r\n"
+        self._whole = len(self._raw) + len(content)
         self.buffer = b"".join((self._raw, content, self.buffer))
         self._head = self._body = None
 
@@ -210,50 +221,20 @@ class Connection(Peer):
             content = body.content()
             self._raw = b""
         answer = self.server.answer(head, content, close=self.closing)
-        self.since_ns = self.reactor.now_ns
+        if self.server.meter.sheds:
+            note_shed(self)
+        else:
+            note_served(self)
         if type(answer) is bytes:
             self.add(answer)
             return True
         assert isinstance(answer, Answering)
-        self._answering = answer
-        answer.wake = self._wake
-        self.add(answer.begun)
-        self._pause(answer)
+        self._await(answer)
         return False
 
-    def _go_on(self, answering: Answering) -> bool:
-        """Sends what there is of an answer by now; True when that was all."""
-        message = self.server.go_on(answering)
-        if message is None:  # its beginning is on its way: only an end too early says that it failed
-            self.close()
-            return False
-        self.add(message)
-        if answering.done:
-            self._answering = None
-            self.closing = self.closing or answering.closes
-            self.since_ns = self.reactor.now_ns
-            return True
-        self._pause(answering)
-        return False
-
-    def _pause(self, answering: Answering) -> None:
-        """Others first: it goes on when the peer took what was sent and there is more.
-
-        While the answer is made elsewhere, where it holds a place, a caller who ends its side is taken for gone: to
-        know whether it still reads there is no way but to write, and few send FIN and read on. Answers made here are
-        soon done, and such a caller gets them.
-        """
-        if not self.flush():
-            return
-        if answering.waiting:
-            self.wait(AWAITING, self.close, HANGUP)
-        else:
-            self.wait(PAUSED, self.close, NOTHING)  # an error or hang-up is reported all the same
-            self.server.soon(self.advance)
-
-    def _wake(self) -> None:
-        if self.phase == AWAITING:
-            self.advance()
+    def rest(self) -> None:
+        """It waited for a request where it comes from, and waits here for as long as any other."""
+        self.wait(IDLE, self.on_readable)
 
     def _refuse(self, error: HavokError) -> None:
         """A request that cannot be framed or served: answer, then close."""
@@ -276,17 +257,26 @@ class Connection(Peer):
             self.server.soon(self.advance)
         elif self._body is not None:
             self.wait(BODY, self.on_body_readable)
+        elif self.server.hand_overs.leaving and self.server.hand_overs.hand_over(self, self.server.compartment):
+            return
         elif self.buffer:
             self.wait(HEAD, self.on_readable)
         else:
             self.wait(IDLE, self.on_readable)
             self._tail_size = len(self.tail)
+            if self.server.measured:
+                rest_if_shed(self, self.server.meter.rest_s)
+
+    def _hand_over(self, target: Elsewhere) -> None:
+        """To whoever serves that, or it waits for somebody who does. Raises Overloaded when it did for long enough."""
+        if not self.server.hand_overs.hand_over(self, target.compartment) and not self._hold():
+            raise self.server.unreachable(target)
 
     def _hold(self) -> bool:
         """Nobody takes the connection now: it is tried again soon; False when that was done for long enough."""
         if self.phase == PAUSED and self.reactor.now_ns - self.since_ns > HELD_NS_MAX:
             return False
-        if not self.server.try_again(self):
+        if not self.server.hand_overs.try_again(self):
             return False
         self.wait(PAUSED, self.close, NOTHING)
         return True
@@ -300,14 +290,6 @@ class Connection(Peer):
     def finish(self) -> None:
         self._tail_size = 0
         super().finish()
-
-    def close(self) -> None:
-        answering, self._answering = self._answering, None
-        try:
-            if answering is not None:
-                answering.close()
-        finally:
-            super().close()
 
     def expire(self) -> None:
         """The phase took too long: a request that was begun is told so."""
@@ -327,8 +309,8 @@ class Connection(Peer):
         return self.phase == IDLE or (self.phase == HEAD and not self.buffer)
 
     @property
-    def parcel(self) -> tuple[socket.socket, bytes]:
-        """Between two requests, what another process needs to serve on: the socket and the bytes read."""
+    def parcel(self) -> tuple[socket.socket, bytes, int]:
+        """Between two requests, what another process needs to serve on: the socket, the bytes read, the hops."""
         assert not self.pending, "answers come before the hand-over"
         assert self._head is None
-        return self.sock, self.buffer
+        return self.sock, self.buffer, 0 if self.habit is None else self.habit.hops(self.reactor.now_ns)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 BODY_RECV_BYTES = 64 * 1024
 PENDING_BYTES_MAX = 256 * 1024  # unsent answers; then serving stops until the peer reads
 PROGRESS_BYTES = 64 * 1024  # a slow reader that takes as much gets a new deadline
-
 IDLE, HEAD, BODY, BLOCKED, PAUSED, AWAITING, LINGER = range(7)
 # Seconds in each phase. 60 s idle is nginx's order of magnitude; an honest head or answer
 # gets through in 5 s even with three retransmissions; PAUSED (others first) and AWAITING (an
@@ -42,6 +41,8 @@ class Peer:
         "phase",
         "reactor",
         "server",
+        "shed_ns",
+        "sheds",
         "since_ns",
         "sock",
     )
@@ -59,6 +60,7 @@ class Peer:
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._taken = 0
+        self.sheds = self.shed_ns = 0  # see `engine.http.shedding`
         server.connections.add(self)  # type: ignore[arg-type]
 
     def advance(self) -> None:

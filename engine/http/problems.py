@@ -45,6 +45,10 @@ class Problems:
         headers = lasting(_allowing(headers, error), request, close=close)
         return error_response(error, self.date, headers, close=close, head_only=request.method == b"HEAD")
 
+    def failure(self, request: Head, error: HavokError, *, close: bool) -> bytes:
+        """The same, of what is no route's here."""
+        return self.response(self.count(error), self.headers, request, close=close)
+
     def refusal(self, error: HavokError, *, close: bool, head_only: bool = False) -> bytes:
         """The same to one that could not be read, or is nobody's here."""
         headers = _allowing(self.headers, self.count(error))

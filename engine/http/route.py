@@ -7,26 +7,35 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from engine.analysis.analysis_program import AnalysisProgram
+from engine.budget import Budget, overloaded
 from engine.column import OutputColumn
 from engine.forms.media import JSON
 from engine.forms.transcode import to_msgpack
 from engine.histogram import Histogram
+from engine.http.meter import Meter
+from engine.http.passage import RANKS
 from engine.http.responses import LENGTHS, LENGTHS_MAX, WRAP_BYTES, error_response, head
 from engine.limit import RateLimit
 from engine.program import Program
 from engine.queries.select_program import SelectProgram
 from havok.errors import HavokError, NotFound
 
+ANSWER_S_MAX = 30.0  # of what a worker answers itself; what executors do has limits of its own
 _DATE = b"\0"  # where the date will stand; no header and no JSON holds it
 
 
 class Route:
-    """A service served here. `start` and `miss` are stamped with the date each second."""
+    """A service served here. `start`, `miss` and `shed` are stamped with the date each second.
+
+    `limit` is what a request is asked for: the rate limit, or the budget while the worker is measured.
+    """
 
     __slots__ = (
         "_miss",
         "_msgpack",
+        "_shed",
         "_start",
+        "budget",
         "columns",
         "headers",
         "histogram",
@@ -36,7 +45,9 @@ class Route:
         "missing",
         "program",
         "query",
+        "rate",
         "service",
+        "shed",
         "start",
     )
 
@@ -45,12 +56,12 @@ class Route:
         program: Program | SelectProgram | AnalysisProgram,
         date: bytes,
         *,
-        workers: int = 1,
         histogram: Histogram | None = None,
         limit: RateLimit | None = None,
+        budget: Budget | None = None,
     ) -> None:
-        """`workers` share the rate limit. A histogram outlives the programs it counts, and so does
-        the limit before, if it is the same: a swap gives nobody a new burst.
+        """A histogram outlives the programs it counts, as does a budget, and so does the rate limit before, if it is
+        the same: a swap gives nobody a new burst.
         """
         plan = program.plan
         self.service = plan.service
@@ -61,20 +72,32 @@ class Route:
         self.headers = f"Havok-Version: {versions}\r\nHavok-Compartment: {plan.compartment}\r\n".encode()
         self.histogram = histogram or Histogram()
         self.linear = self.histogram.linear
-        self.limit: RateLimit | None = None
+        self.rate: RateLimit | None = None
         if plan.rate_rps is not None:
-            fresh = RateLimit(plan.rate_rps / workers, max(1, plan.rate_burst // workers))
-            self.limit = limit if limit is not None and limit.same_as(fresh) else fresh
+            fresh = RateLimit(plan.rate_rps, plan.rate_burst)
+            self.rate = limit if limit is not None and limit.same_as(fresh) else fresh
+        self.limit: RateLimit | Budget | None = self.rate
+        self.budget = budget or Budget()
         self._msgpack: Callable[[bytes], bytes] | None = None
         self.missing = NotFound(f"{plan.service} has no row with this key")  # answered, never raised
         self._start = head(200, _DATE, self.headers, JSON).split(_DATE)
         self._miss = error_response(self.missing, _DATE, self.headers).split(_DATE)
-        self.start = self.miss = b""
+        self._shed = error_response(overloaded(plan.service), _DATE, self.headers).split(_DATE)
+        self.start = self.miss = self.shed = b""
         self.stamp(date)
 
     def stamp(self, date: bytes) -> None:
         self.start = date.join(self._start)
         self.miss = date.join(self._miss)
+        self.shed = date.join(self._shed)
+
+    def measure(self, meter: Meter | None) -> None:
+        """Its requests are asked for at its budget, until None; a budget that is measured already goes on."""
+        budget = self.budget
+        budget.rate, budget.weight = self.rate, self.program.plan.weight
+        if budget.is_measured != (meter is not None):
+            budget.open(meter)
+        self.limit = self.rate if meter is None else budget
 
     def answer(self, data: bytes | None) -> bytes:
         """The whole JSON response to a request that keeps the connection; None: no such row."""
@@ -100,13 +123,21 @@ class SqlRoute(Route):
 
 
 class Elsewhere:
-    """A service of another compartment: the connection is handed there."""
+    """A service of another compartment: the connection is handed there, or the request forwarded.
 
-    __slots__ = ("compartment", "service")
+    `rank`: of that compartment's priority, see `engine.http.passage`. `answer_s`: how long a forwarded request may
+    be without a byte of its answer; by then its worker would have been found hung.
+    """
 
-    def __init__(self, service: str, compartment: str) -> None:
+    __slots__ = ("answer_s", "compartment", "rank", "service")
+
+    def __init__(
+        self, service: str, compartment: str, rank: int = RANKS["medium"], answer_s: float = ANSWER_S_MAX
+    ) -> None:
         self.service = service
         self.compartment = compartment
+        self.rank = rank
+        self.answer_s = answer_s
 
 
 class Unready:

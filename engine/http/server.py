@@ -16,10 +16,14 @@ from engine.http.answering import Answering
 from engine.http.answers import Answers
 from engine.http.call import post
 from engine.http.connection import Connection
+from engine.http.forwarding import Ask, Forwarding
+from engine.http.hand_overs import HandOvers, PassOn, refuse
 from engine.http.head import Head, HeadReader
+from engine.http.meter import Meter
 from engine.http.peer import PHASE_S_MAX
 from engine.http.problems import Problems, lasting
 from engine.http.reactor import Reactor
+from engine.http.relay import Relay
 from engine.http.responses import head, http_date, response
 from engine.http.route import Elsewhere, Route, SqlRoute, Target, Unready, path_of
 from havok.errors import (
@@ -29,7 +33,6 @@ from havok.errors import (
     NoService,
     NotAcceptable,
     Overloaded,
-    RateLimited,
     RequestTimeout,
     UnsupportedMedia,
 )
@@ -39,25 +42,17 @@ log = logging.getLogger(__name__)
 SWEEP_S = 0.25  # how late a deadline may be noticed
 SWEEP_MAX = 2048  # connections looked at in one go (about 0.3 ms): no stall with thousands
 COUNT_MAX = 64  # routes whose requests are summed in one go (about 0.4 ms); 1,000 take 1.6 s of reports
-TRY_AGAIN_S = 0.01  # while nobody takes a connection
-HELD_MAX = 250  # connections that wait for a taker: a hundred tries a second of 4 µs each are a tenth of a core
 _HEALTH = b"/healthz"
 _METHODS = frozenset({b"GET", b"HEAD", b"POST"})
 _HOW_TO_ASK = "use GET with a query string, or POST with a JSON object"
 
-HandOver = Callable[[socket.socket, bytes, str], bool]
-
-
-def refuse_hand_over(_sock: socket.socket, _received: bytes, _compartment: str) -> bool:
-    """For a server that stands alone."""
-    return False
-
 
 class Server:
-    """`hand_over(sock, received, compartment)` gives a connection to another process and
-    says whether it went; the socket is then closed here."""
+    """`pass_on` hands connections to other processes, see `HandOvers`; `ask` forwards requests, see `Forwarding`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, compartment: str, pass_on: HandOver = refuse_hand_over) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, compartment: str, pass_on: PassOn = refuse, ask: Ask | None = None
+    ) -> None:
         self.loop = loop
         self.compartment = compartment
         self.reactor = Reactor(loop)
@@ -66,15 +61,17 @@ class Server:
         self.fast: dict[bytes, Route] = {}  # `GET /v1/x`; connections hold this very dict
         self.table: dict[bytes, Target] = {}
         self.draining = False
-        self.handed_over = 0
+        self.meter = Meter()
+        self.measured = False
+        self._sharers = 1
         self._past_requests = 0  # of routes that are gone: a counter never falls
-        self._counts: dict[bytes, int] = {}  # by path, when it was last counted
+        self.counts: dict[bytes, int] = {}  # by path, when it was last counted
         self._counting: list[bytes] = []
         self.problems = Problems(compartment, http_date(time.time()))
         self._answers = Answers(self.problems)
-        self._pass_on = pass_on
+        self.hand_overs = HandOvers(self, pass_on)
+        self.forwarding = Forwarding(self.problems, ask)
         self._sweeping: list[Connection] = []
-        self._held: list[Connection] = []  # nobody takes them now
         self._timers = [loop.call_later(1, self._each_second), loop.call_later(SWEEP_S, self._sweep)]
 
     @property
@@ -90,16 +87,37 @@ class Server:
             old = self.table.get(path)
             if isinstance(old, Route) and not (isinstance(target, Route) and target.histogram is old.histogram):
                 self._past_requests += old.histogram.count
-                self._counts.pop(path, None)
+                self.counts.pop(path, None)
             if target is None:
                 self.table.pop(path, None)
             else:
                 self.table[path] = target
             if isinstance(target, Route):
                 target.stamp(self.date)
+                if target.rate is not None:
+                    target.rate.share(self._sharers)
+                target.measure(self.meter if self.measured else None)
                 self.fast[b"GET " + path] = target
             else:
                 self.fast.pop(b"GET " + path, None)
+
+    def share(self, workers: int) -> None:
+        """So many workers serve the compartment: rate limits are divided among them."""
+        if workers == self._sharers:
+            return
+        self._sharers = workers
+        for target in self.table.values():
+            if isinstance(target, Route) and target.rate is not None:
+                target.rate.share(workers)
+
+    def measure(self, on: bool) -> None:
+        """Whether it is written down which service takes how much of the loop, and rations hold."""
+        self.measured = on
+        self.meter.begin(monotonic_ns())
+        self.reactor.measure(self.meter if on else None)
+        for target in self.table.values():
+            if isinstance(target, Route):
+                target.measure(self.meter if on else None)
 
     def count_requests(self) -> int:
         """Requests that routes answered, since the start; beyond COUNT_MAX routes, as some were counted before."""
@@ -108,17 +126,17 @@ class Server:
         for path in self._counting[-COUNT_MAX:]:
             target = self.table.get(path)
             if isinstance(target, Route):
-                self._counts[path] = target.histogram.count
+                self.counts[path] = target.histogram.count
         del self._counting[-COUNT_MAX:]
-        return self._past_requests + sum(self._counts.values())
+        return self._past_requests + sum(self.counts.values())
 
     def target(self, service: str) -> Target | None:
         return self.table.get(path_of(service))
 
-    def accept(self, sock: socket.socket, received: bytes = b"") -> Connection:
-        """Takes a connected, non-blocking socket and the bytes already read from it."""
+    def accept(self, sock: socket.socket, received: bytes = b"", hops: int = 0) -> Connection:
+        """Takes a connected, non-blocking socket, the bytes already read from it, and how often it moved lately."""
         self.reactor.now_ns = monotonic_ns()  # this is no tick of the reactor, and the last may be long ago
-        return Connection(self, sock, received)
+        return Connection(self, sock, received, hops)
 
     # -- answering -------------------------------------------------------------------
 
@@ -143,7 +161,7 @@ class Server:
                 return self.problems.response(target.missing, target.headers, request, close=close)
             # An exception kept in a local of a frame it passed is a circle, for the collector to find.
             except HavokError as refused:
-                return self.problems.response(self.problems.count(refused), target.headers, request, close=close)
+                return self._refused(target, request, refused, close=close)
             except Exception as fault:
                 error = target.program.fault(fault) or self.problems.internal(request)
                 return self.problems.response(self.problems.count(error), target.headers, request, close=close)
@@ -154,7 +172,7 @@ class Server:
                 self._admit(target, request, request.block.accept_rows, ANSWER_TYPES)
             except HavokError as refused:
                 target.histogram.record(monotonic_ns() - self.reactor.now_ns)
-                return self.problems.response(self.problems.count(refused), target.headers, request, close=close)
+                return self._refused(target, request, refused, close=close)
             return self._answers.begin(target, request, content, close=close)
         if type(target) is Unready and request.method in _METHODS:  # answered, not raised: it is for many requests
             return self.problems.response(
@@ -166,6 +184,12 @@ class Server:
             return response(start, body, close=close, head_only=head_only)
         except HavokError as refused:
             return self.problems.response(self.problems.count(refused), self.problems.headers, request, close=close)
+
+    def _refused(self, route: Route, request: Head, error: HavokError, *, close: bool) -> bytes:
+        self.problems.count(error)
+        if type(error) is Overloaded and request.minor and not close and request.method != b"HEAD" and self.meter.sheds:
+            return route.shed  # for many, and cheap
+        return self.problems.response(error, route.headers, request, close=close)
 
     def _data(self, route: Route, request: Head, content: bytes) -> bytes | None:
         """The JSON of the answer's `data`; nothing when there is no such row."""
@@ -183,12 +207,14 @@ class Server:
         if limit is not None:
             now = self.reactor.now_ns
             if not limit.admit(now):
-                detail = f"service {route.service} is over its rate limit"
-                raise RateLimited(detail, retry_after_s=limit.retry_after_s(now))
+                raise limit.refusal(route.service, now)
 
-    def go_on(self, answering: Answering) -> bytes | None:
-        """See `Answers.go_on`."""
+    def go_on(self, answering: Answering | Relay) -> bytes | None:
+        """See `Answers.go_on` and `Relay.take`."""
+        if type(answering) is Relay:
+            return answering.take()
         self.reactor.now_ns = monotonic_ns()  # this is no tick of the reactor
+        assert isinstance(answering, Answering)
         return self._answers.go_on(answering)
 
     def _built_in(self, request: Head, target: Target | None) -> bytes:
@@ -227,36 +253,15 @@ class Server:
 
     # -- connections -----------------------------------------------------------------
 
-    def hand_over(self, connection: Connection, compartment: str) -> bool:
-        """Between two requests: the connection goes to `compartment`, or stays (False)."""
-        sock, received = connection.parcel
-        try:
-            went = self._pass_on(sock, received, compartment)
-        except Exception:
-            log.exception("a connection could not be handed to compartment %s", compartment)
-            went = False
-        if went:
-            connection.close()  # our copy of the socket
-            self.handed_over += 1
-        return went
-
-    def try_again(self, connection: Connection) -> bool:
-        """Advances it in a moment, with all others that wait for a taker; False when those are too many."""
-        if len(self._held) >= HELD_MAX:
-            return False
-        if not self._held:
-            self.loop.call_later(TRY_AGAIN_S, self._advance_held)
-        self._held.append(connection)
-        return True
-
-    def _advance_held(self) -> None:
-        self.reactor.now_ns = monotonic_ns()  # this is no tick of the reactor either
-        held, self._held = self._held, []
-        for connection in held:
-            self.soon(connection.advance)  # which looks itself whether it was closed meanwhile
-
     def soon(self, callback: Callable[[], None]) -> None:
-        self.loop.call_soon(callback)
+        self.loop.call_soon(self.run, callback)
+
+    def run(self, callback: Callable[[], None]) -> None:
+        """What is called by no tick of the reactor, and may serve requests."""
+        if self.measured:
+            self.meter.late(callback)
+        else:
+            callback()
 
     def drain(self) -> None:
         """From now on every answer is a connection's last."""

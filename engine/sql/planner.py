@@ -41,6 +41,7 @@ def plan_sql(name: str, settings: ServiceSettings, manifests: Mapping[str, Manif
         rows_max=settings.max_rows_scanned,
         rate_rps=rate_rps,
         rate_burst=rate_burst,
+        weight=settings.weight,
     )
 
 
@@ -58,6 +59,7 @@ def _plan_analysis(name: str, settings: ServiceSettings, sql: str, manifests: Ma
         rows_max=0,
         rate_rps=rate_rps,
         rate_burst=rate_burst,
+        weight=settings.weight,
     )
 
 

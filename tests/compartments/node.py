@@ -1,5 +1,6 @@
 """A node under test: its configuration, its processes, and the control socket."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,7 +14,12 @@ import msgspec
 import psutil
 import zmq
 
-from compartments.fleet import Patience
+from compartments.audit import Audit, Audited
+from compartments.cgroups import find
+from compartments.database import ControlDatabase
+from compartments.isolation import prefix
+from compartments.member import Patience
+from compartments.roster import read_roster
 from havok import messages
 from havok.errors import NodeError
 from havok.layout import control_socket, run_dir
@@ -59,6 +65,7 @@ class Node:
         self.services: dict[str, dict[str, Any]] = {"a": service("one"), "b": service("two")}
         self.supervisor: subprocess.Popen[bytes] | None = None
         self._family: dict[int, psutil.Process] = {}
+        self._prefix = "havok.none"  # of its control groups; its name may change in the file, not in the node
 
     # -- data and configuration --------------------------------------------------------
 
@@ -81,6 +88,7 @@ class Node:
 
     def start(self, *, serving: bool = True) -> Self:
         self.write()
+        self._prefix = prefix(self.node.get("name", "local"), self.data_dir)
         with self.log.open("ab") as output:
             self.supervisor = subprocess.Popen(
                 [sys.executable, "-P", "-m", "tests.compartments.serving", self.config,
@@ -115,8 +123,16 @@ class Node:
     def remember(self) -> None:
         """Whom to end, whatever happens."""
         if self.supervisor is not None and self.supervisor.poll() is None:
-            for child in psutil.Process(self.supervisor.pid).children(recursive=True):
-                self._family.setdefault(child.pid, child)
+            self._remember(psutil.Process(self.supervisor.pid).children(recursive=True))
+        roster = read_roster(self.data_dir)
+        for entry in roster.processes if roster else ():  # those that were adopted are nobody's children
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process = psutil.Process(entry.pid)
+                self._remember([process, *process.children(recursive=True)])
+
+    def _remember(self, processes: Sequence[psutil.Process]) -> None:
+        for process in processes:
+            self._family.setdefault(process.pid, process)
 
     def words(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]
@@ -154,6 +170,10 @@ class Node:
         for process in self._family.values():
             if process.is_running():
                 process.kill()
+        until(lambda: all(ended(process) for process in self._family.values()), 5)
+        groups = find(self._prefix).groups if self._family else None
+        if groups is not None:
+            until(groups.close, 5)  # a supervisor that was killed left them
         if (path := run_dir(self.data_dir)).parent != self.data_dir.resolve():
             for file in path.glob("*"):
                 file.unlink()
@@ -178,6 +198,9 @@ class Node:
         document: dict[str, Any] = self.request(messages.StatusRequest(), 2)
         return document
 
+    def audit(self) -> list[Audited]:
+        return Audit(ControlDatabase(self.data_dir)).newest(1000)
+
     def workers(self, compartment: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.status()["compartments"][compartment]["workers"]
         return found
@@ -198,6 +221,14 @@ class Node:
 
     def client(self, timeout: float = 10) -> Client:
         return Client(("127.0.0.1", self.port), timeout)
+
+
+def ended(process: psutil.Process) -> bool:
+    """Whoever adopted it may be slow to take notice."""
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE or not process.is_running()
+    except psutil.NoSuchProcess:
+        return True
 
 
 def send_signal(pid: int, number: int) -> None:

@@ -36,9 +36,9 @@ class Mailbox:
         if self._sender is None:
             self._sender, _ = self._listener.accept()
         self._sender.settimeout(seconds)
-        data, fds, _, _ = socket.recv_fds(self._sender, MESSAGE_BYTES_MAX + 1, 4)
+        data, fds, _, _ = socket.recv_fds(self._sender, MESSAGE_BYTES_MAX + 2, 4)
         (fd,) = fds
-        return socket.socket(fileno=fd), data[1:]
+        return socket.socket(fileno=fd), data[2:]
 
     def close(self) -> None:
         self._listener.close()
@@ -76,9 +76,9 @@ class Porch:
     def start(self, *, line_s: float = 5.0, drain_s: float = 3.0, alone_s: float = 5.0, workers: bool = True) -> None:
         if workers:
             self.tell({peers_key(name): [box.path] for name, box in self.mailboxes.items()})
-        self.tell({deploy_key("a"): Deployment("a", "one", 1), deploy_key("b"): Deployment("b", "two", 1)})
+        self.tell({deploy_key("a"): Deployment("a", "one"), deploy_key("b"): Deployment("b", "two")})
         fd = self.listener.fileno()
-        settings = GateSettings("gate-1", str(self.path), fd, drain_s, line_s, alone_s)
+        settings = GateSettings("gate-1", str(self.path), "here", fd, drain_s, line_s, alone_s)
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "compartments.gate", msgspec.json.encode(settings)],
             pass_fds=[fd], stdin=subprocess.DEVNULL,

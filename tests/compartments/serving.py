@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from compartments.fleet import Patience
+from compartments.member import Patience
 from compartments.supervisor import Supervisor
 
 

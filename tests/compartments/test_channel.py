@@ -14,41 +14,10 @@ import pytest
 
 from compartments.channel import MESSAGE_BYTES_MAX, RECEIVED_BYTES_MAX, Inbox, Outbox
 from engine.http.head import BODY_BYTES_MAX
-from engine.http.reactor import Reactor
 from tests.compartments.loops import Driver, driver
+from tests.compartments.room import Room
 from tests.engine.making import route_of, write_airports
 from tests.engine.wire import Wire, chunked, elsewhere, get, parse_answers, post
-
-Taken = list[tuple[socket.socket, bytes]]
-
-
-class Room:
-    """A receiver and a sender in one process; what arrives lies in `taken`."""
-
-    def __init__(self, drive: Driver, path: Path) -> None:
-        self.drive = drive
-        self.reactor = Reactor(drive.loop)
-        self.path = str(path / "inbox.sock")
-        self.taken: Taken = []
-        self.inbox = Inbox(self.reactor, self.path, lambda sock, received: self.taken.append((sock, received)))
-        self.outbox = Outbox()
-
-    def send(self, received: bytes = b"") -> tuple[bool, socket.socket]:
-        """Sends one end of a pair, closes it when it went; the other end is the client."""
-        end, client = socket.socketpair()
-        sent = self.outbox.send(self.path, end, received)
-        if sent:
-            end.close()
-            return True, client
-        client.close()
-        return False, end
-
-    def close(self) -> None:
-        self.outbox.close()
-        self.inbox.close()
-        for sock, _ in self.taken:
-            sock.close()
-        self.reactor.close()
 
 
 @pytest.fixture
@@ -103,7 +72,7 @@ def test_more_than_a_message_takes_goes_in_a_file(room: Room, size: int) -> None
 def test_the_longest_request_goes_after_its_service(tmp_path: Path, ask: Callable[[str, bytes], bytes]) -> None:
     """Which moved while the body came: it is served there, not refused here."""
     outbox, path = Outbox(), str(tmp_path / "inbox.sock")
-    here, there = Wire(lambda sock, received, _: outbox.send(path, sock, received)), Wire()
+    here, there = Wire(lambda sock, received, hops, _: outbox.send(path, sock, received, hops)), Wire()
     inbox = Inbox(there.server.reactor, path, there.server.accept)
     old = route_of(write_airports(tmp_path / "here"))
     here.deploy(airport=old)
@@ -124,7 +93,7 @@ def test_the_longest_request_goes_after_its_service(tmp_path: Path, ask: Callabl
 
     here.turn_until(answered)
     assert [answer.status for answer in parse_answers(client.received)] == [200] * 101
-    assert here.server.handed_over == 1
+    assert here.server.hand_overs.count == 1
     inbox.close()
     outbox.close()
     here.close()
@@ -253,7 +222,7 @@ def test_a_sender_nobody_can_accept_now_is_no_reason_to_spin(room: Room) -> None
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sender:
         sender.connect(room.path)
         assert live_short(room, 3).cpu_s < 0.1
-        socket.send_fds(sender, [b"\x01hello"], [end.fileno()])
+        socket.send_fds(sender, [b"\x01\x00hello"], [end.fileno()])
         room.drive.until(lambda: room.taken)
     end.close()
     client.close()
@@ -279,7 +248,7 @@ def test_a_receiver_that_died_and_its_successor(room: Room, tmp_path: Path) -> N
     sent, end = room.send(b"2")
     assert not sent, "its peer is gone"
     end.close()
-    room.inbox = Inbox(room.reactor, room.path, lambda sock, received: room.taken.append((sock, received)))
+    room.inbox = Inbox(room.reactor, room.path, lambda sock, received, _: room.taken.append((sock, received)))
     sent, client = room.send(b"3")
     assert sent, "the same path is another process now"
     room.drive.until(lambda: room.taken and room.taken[-1][1] == b"3")
@@ -308,11 +277,13 @@ def test_garbage_is_dropped_and_its_descriptors_closed(room: Room) -> None:
         rude.connect(room.path)
         before = open_fds()
         end, client = socket.socketpair()
-        socket.send_fds(rude, [b"\x02who knows"], [end.fileno()])
-        socket.send_fds(rude, [b"\x01two"], [end.fileno(), end.fileno()])
-        socket.send_fds(rude, [b"\x02"], [end.fileno(), end.fileno()])  # no file
-        socket.send_fds(rude, [b"\x02"], [end.fileno()])
-        rude.send(b"\x01none")
+        socket.send_fds(rude, [b"\x02\x00who knows"], [end.fileno()])
+        socket.send_fds(rude, [b"\x01\x00two"], [end.fileno(), end.fileno()])
+        socket.send_fds(rude, [b"\x02\x00"], [end.fileno(), end.fileno()])  # no file
+        socket.send_fds(rude, [b"\x02\x00"], [end.fileno()])
+        socket.send_fds(rude, [b"\x01"], [end.fileno()])
+        socket.send_fds(rude, [b"\x03\x00"], [end.fileno()])
+        rude.send(b"\x01\x00none")
         socket.send_fds(rude, [b""], [end.fileno()])  # no byte at all
         end.close()
         client.settimeout(5)

@@ -41,7 +41,7 @@ def test_a_taken_port_is_refused_by_its_key(node: Node) -> None:
 @pytest.mark.parametrize("host", ["nosuchhost.invalid", "no..host"])
 def test_a_host_that_is_not_known_is_refused_by_its_key(host: str) -> None:
     with pytest.raises(NodeError, match=r"\(node\.admin\): \S+ cannot be found; .* 127\.0\.0\.1"):
-        listen(f"{host}:18380", "admin")
+        listen(f"{host}:18380", "node.admin")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs two users")

@@ -8,6 +8,7 @@ import msgspec
 
 from compartments.deployment import Deployment, Refusal, Stage, deploy_key, stage_key, standby_key
 from compartments.planning import Planning
+from engine.http.passage import RANKS, UNRANKED
 from engine.http.route import Elsewhere, Route, Unready
 from tests import snapshots
 from tests.compartments.client import Client, request
@@ -25,6 +26,23 @@ def test_a_version_is_opened_then_served(bench: Bench) -> None:
     assert bench.serving() == one
     assert bench.serving("b") is None
     assert bench.deployer.faults == {}
+
+
+def test_priorities_of_compartments_are_known(bench: Bench) -> None:
+    """Its own from what is to be served here, others' from what is not; and when they change."""
+    one = bench.build(1)
+    assert bench.server.forwarding.rank == UNRANKED
+    bench.serve(one, "a", "b")
+    bench.settle()
+    for here, there in (("medium", "medium"), ("high", "low"), ("low", "high")):
+        a = msgspec.structs.replace(bench.made("a", one), priority=here)
+        b = msgspec.structs.replace(bench.made("b", one), priority=there)
+        bench.tell({deploy_key("a"): a, deploy_key("b"): b})
+        assert bench.server.forwarding.rank == RANKS[here]
+        target = bench.server.target("b")
+        assert isinstance(target, Elsewhere)
+        assert target.rank == RANKS[there]
+        assert bench.serving() == one, "it is served without a break"
 
 
 def test_a_new_version_closes_the_old_unless_it_stands_by(bench: Bench) -> None:
@@ -199,7 +217,7 @@ def test_a_service_without_a_version_says_so(bench: Bench) -> None:
     bench.serve(one)
     bench.settle()
     assert bench.serving() == one
-    bench.tell({deploy_key("a"): Deployment("a", "one", 1, refusal=Refusal("no_version", "all damaged"))})
+    bench.tell({deploy_key("a"): Deployment("a", "one", refusal=Refusal("no_version", "all damaged"))})
     assert isinstance(bench.server.target("a"), Unready), "what no version can answer is not answered"
     bench.drive.until(lambda: not bench.mapped(one))
 

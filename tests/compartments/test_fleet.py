@@ -1,22 +1,17 @@
 """The processes of a node: killed, hung, restarted, ended, taken over."""
 
 import asyncio
-import json
 import signal
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from time import monotonic
 
 import psutil
-import pytest
 import uvloop
 
-from compartments.fleet import Patience, end_orphans
+from compartments.member import Patience
 from compartments.restarts import Restarts
 from compartments.supervisor import Supervisor
-from havok.layout import make_run_dir
 from havok.messages import Report
 from tests.compartments.client import Load, request
 from tests.compartments.deadline import pause, until
@@ -225,61 +220,6 @@ def test_stopped_while_a_worker_is_about_to_be_restarted_nothing_is_left(node: N
     assert leftovers(node) == []
 
 
-# -- what an earlier supervisor left --------------------------------------------------------
-
-
-def test_orphans_serve_on_and_a_new_supervisor_takes_over(node: Node) -> None:
-    """FAULTS 3, as far as it goes yet: orphans serve on, then are ended and replaced."""
-    node.load(1)
-    node.start()
-    old = [*node.worker_pids(), node.gate_pid()]
-    with node.client() as established:
-        assert established.get("a").status == 200
-        node.kill_supervisor()
-        for _ in range(50):
-            assert established.get("b").status == 200
-            assert answered(node, "a"), "new connections are taken as well"
-        assert not any(gone(pid) for pid in old)
-        started = monotonic()
-        node.start()
-        print(f"a new supervisor served after {monotonic() - started:.2f} s")
-    assert all(gone(pid) for pid in old)
-    assert set(old).isdisjoint([*node.worker_pids(), node.gate_pid()])
-    assert answered(node, "a")
-    assert answered(node, "b")
-    assert node.status()["supervisor"]["epoch"] == 2
-
-
-def test_a_pid_used_again_by_somebody_else_is_left_alone(tmp_path: Path) -> None:
-    run = make_run_dir(tmp_path)
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as bystander:
-        created = psutil.Process(bystander.pid).create_time()
-        (run / "processes.json").write_text(json.dumps([[bystander.pid, created - 60], [2**22 + 1, 0]]))
-        assert end_orphans(tmp_path, 1) == 0
-        assert bystander.poll() is None
-        (run / "processes.json").write_text(json.dumps([[bystander.pid, created]]))
-        assert end_orphans(tmp_path, 1) == 1
-        assert gone(bystander.pid)
-    assert end_orphans(tmp_path, 1) == 0, "the record is used once"
-
-
-@pytest.mark.parametrize("content", ["", "[[1,", "{}", "null", "3", "[3]", '[["a", "b"]]', "[[1, 2, 3]]", "[[-5, 0]]"])
-def test_a_record_that_is_none_ends_nobody(tmp_path: Path, content: str) -> None:
-    (make_run_dir(tmp_path) / "processes.json").write_text(content)
-    assert end_orphans(tmp_path, 0.1) == 0
-
-
-def test_an_orphan_that_does_not_hear_is_killed(tmp_path: Path) -> None:
-    run = make_run_dir(tmp_path)
-    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); input()"
-    with subprocess.Popen([sys.executable, "-c", deaf], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as orphan:
-        assert orphan.stdout is not None
-        orphan.stdout.readline()
-        (run / "processes.json").write_text(json.dumps([[orphan.pid, psutil.Process(orphan.pid).create_time()]]))
-        assert end_orphans(tmp_path, 0.3) == 1
-        assert gone(orphan.pid)
-
-
 def test_an_idle_client_of_a_retired_worker_is_not_hung_up_on(node: Node) -> None:
     """FAULTS 6: scaled in, its idle connections go to who stays."""
     node.compartments["one"]["workers"] = {"min": 2, "max": 2}
@@ -313,3 +253,16 @@ def test_tasks_do_not_outlive_the_fleet(node: Node) -> None:
         assert asyncio.all_tasks() == mine
 
     uvloop.run(run())
+
+
+def test_who_has_only_connected_loses_nothing_with_the_gate(node: Node) -> None:
+    """FAULTS 4: the kernel has those that have not spoken yet."""
+    node.load(1)
+    node.start()
+    silent = [node.client() for _ in range(50)]
+    gate = node.gate_pid()
+    send_signal(gate, signal.SIGKILL)
+    until(lambda: node.status()["gate"]["pids"] != [gate])
+    for client in silent:
+        assert client.get("a").status == 200
+        client.sock.close()

@@ -95,7 +95,7 @@ def test_who_says_nothing_or_half_a_line_is_ended(porch: Porch) -> None:
 
 
 def test_the_default_deadline_of_a_line_is_under_7_s() -> None:
-    settings = GateSettings("", "", 0, 1)
+    settings = GateSettings("", "", "", 0, 1)
     assert settings.line_s + settings.line_s / 4 <= 7
 
 
@@ -154,7 +154,7 @@ def test_without_any_worker_it_accepts_after_a_while_and_says_so(porch: Porch) -
 
 def test_a_normal_start_is_shorter_than_its_patience() -> None:
     """Interpreter, imports, a state from the supervisor: who connects meanwhile waits in the queue, unrefused."""
-    assert 3 <= GateSettings("", "", 0, 1).alone_s <= 10
+    assert 3 <= GateSettings("", "", "", 0, 1).alone_s <= 10
 
 
 def test_a_full_queue_holds_nobody_up_and_loses_nobody(porch: Porch) -> None:

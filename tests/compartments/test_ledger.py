@@ -57,3 +57,11 @@ def test_an_entry_set_and_dropped_at_once_is_set() -> None:
     ledger.change({"a": b"1"})
     assert ledger.change({"a": b"1"}, ["a"]) is None
     assert ledger.state().entries == {"a": b"1"}
+
+
+def test_a_number_of_an_earlier_supervisor_reaches_nothing() -> None:
+    ledger = Ledger(2)
+    ledger.change({"a": b"1"})
+    assert ledger.is_reached(2, 1)
+    assert not ledger.is_reached(2, 0)
+    assert not ledger.is_reached(1, 40)

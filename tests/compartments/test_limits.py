@@ -2,11 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
+from compartments.limits import limit
+from havok.settings import CompartmentSettings
 from tests.compartments.deadline import until
 from tests.compartments.node import Node
 
@@ -59,3 +63,57 @@ def test_niceness_counts_between_compartments(node: Node) -> None:
     assert node.supervisor is not None
     node.supervisor.send_signal(signal.SIGHUP)
     until(lambda: weight(two) == 5, what="and follows its priority")
+
+
+def test_open_files_are_limited_and_the_limit_is_lifted(node: Node) -> None:
+    node.compartments["one"]["fds"] = 300
+    node.load(1)
+    node.start()
+    (one,), (two,) = node.worker_pids("one"), node.worker_pids("two")
+    hard = psutil.Process(two).rlimit(psutil.RLIMIT_NOFILE)[1]
+
+    def limits(pid: int) -> tuple[int, int]:
+        return psutil.Process(pid).rlimit(psutil.RLIMIT_NOFILE)
+
+    assert limits(one) == (300, hard)
+    assert limits(two) == (hard, hard)
+    with node.client() as client:
+        assert client.get("a").status == 200
+    del node.compartments["one"]["fds"]
+    node.write()
+    assert node.supervisor is not None
+    node.supervisor.send_signal(signal.SIGHUP)
+    until(lambda: limits(one) == (hard, hard), what="the limit is lifted")
+
+
+def test_when_memory_ends_low_ones_go_first(node: Node) -> None:
+    node.compartments["one"]["priority"] = "high"
+    node.compartments["two"]["priority"] = "low"
+    node.compartments["three"] = {"business": "test"}
+    node.start()
+    ours = int(Path("/proc/self/oom_score_adj").read_text())
+
+    def score(compartment: str) -> int:
+        (pid,) = node.worker_pids(compartment)
+        return int(Path(f"/proc/{pid}/oom_score_adj").read_text()) - ours
+
+    assert (score("one"), score("three"), score("two")) == (0, 150, 300)
+
+
+def test_a_limit_that_is_refused_keeps_no_other_back(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "setpriority", refuse)
+    core = min(os.sched_getaffinity(0))
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        limit(child.pid, CompartmentSettings("test", "low", memory_mb=100), "it", [core])
+        assert os.sched_getaffinity(child.pid) == {core}
+        assert psutil.Process(child.pid).rlimit(psutil.RLIMIT_DATA)[0] == 100 << 20
+        score = int(Path(f"/proc/{child.pid}/oom_score_adj").read_text())
+        assert score == int(Path("/proc/self/oom_score_adj").read_text()) + 300
+    assert [record.message for record in caplog.records] == [
+        "it keeps its niceness as it is: [Errno 1] Operation not permitted"
+    ]

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from compartments.channel import Outbox
-from compartments.deployment import Deployment, deploy_key, peers_key
+from compartments.deployment import Deployment, deploy_key, limits_key, peers_key
 from compartments.peers import Peers
 
 encode = msgspec.msgpack.encode
@@ -16,9 +16,9 @@ FACTS = {
     peers_key("one"): encode(["/1", "/2", "/3"]),
     peers_key("two"): encode(["/4"]),
     peers_key("idle"): encode([]),
-    deploy_key("a"): encode(Deployment("a", "one", 3)),
-    deploy_key("b"): encode(Deployment("b", "two", 1)),
-    deploy_key("c"): encode(Deployment("c", "idle", 1)),
+    deploy_key("a"): encode(Deployment("a", "one")),
+    deploy_key("b"): encode(Deployment("b", "two")),
+    deploy_key("c"): encode(Deployment("c", "idle")),
     "standby/things": encode("x"),
 }
 
@@ -30,10 +30,14 @@ class Recorder(Outbox):
         super().__init__()
         self.asked: list[str] = []
         self.down: set[str] = set()
+        self.counts: dict[str, int] = {}  # of connections, by path
 
-    def send(self, path: str, connection: socket.socket, received: bytes) -> bool:
+    def send(self, path: str, connection: socket.socket, received: bytes, hops: int = 0) -> bool:
         self.asked.append(path)
         return path not in self.down
+
+    def count(self, path: str) -> int | None:
+        return self.counts.get(path)
 
 
 @pytest.fixture
@@ -99,3 +103,54 @@ def test_facts_replace_facts() -> None:
     peers.follow({peers_key("two"): encode(["/5"])})
     assert peers.paths == {"/5"}
     assert peers.owner("a") is None
+
+
+def test_a_compartment_is_full_with_as_many_connections_as_it_may_have(sock: socket.socket) -> None:
+    peers, outbox = Peers(), Recorder()
+    peers.follow({**FACTS, limits_key("one"): encode(10)})
+    outbox.counts = {"/1": 3, "/2": 3, "/3": 3, "/4": 1000}
+    assert not peers.full(outbox, "one")
+    outbox.counts["/2"] = 4
+    assert peers.full(outbox, "one")
+    assert not peers.full(outbox, "two"), "it has no limit"
+    assert not peers.full(outbox, "unheard of")
+    assert not peers.full(outbox, None), "others have room"
+    assert not peers.send(outbox, "one", sock, b""), "whoever did not ask before is told no as well"
+    assert peers.send(outbox, "one", sock, b"", inside=True), "one of its own goes from worker to worker"
+    outbox.asked.clear()
+    for _ in range(6):
+        assert peers.send(outbox, None, sock, b"")
+    assert set(outbox.asked) == {"/4"}, "what has no owner goes where there is room"
+
+
+def test_only_when_all_are_full_is_there_no_room_for_what_nobody_owns() -> None:
+    peers, outbox = Peers(), Recorder()
+    limits = {limits_key(name): encode(1) for name in ("one", "two")}
+    peers.follow({peers_key("one"): encode(["/1"]), peers_key("two"): encode(["/2"]), **limits})
+    outbox.counts = {"/1": 1, "/2": 0}
+    assert not peers.full(outbox, None)
+    outbox.counts["/2"] = 1
+    assert peers.full(outbox, None)
+
+
+def test_until_every_worker_has_said_its_count_nobody_is_sent_anything(sock: socket.socket) -> None:
+    """Else a new gate lets in who finds one of two workers that has room."""
+    peers, outbox = Peers(), Recorder()
+    peers.follow({peers_key("one"): encode(["/1", "/2"]), limits_key("one"): encode(10)})
+    outbox.counts["/2"] = 0
+    assert not peers.full(outbox, "one"), "it is asked again in a moment, not refused"
+    assert not peers.send(outbox, "one", sock, b"")
+    assert not peers.send(outbox, None, sock, b"")
+    outbox.counts["/1"] = 4
+    assert all(peers.send(outbox, "one", sock, b"") for _ in range(4))
+    assert set(outbox.asked) == {"/1", "/2"}
+
+
+def test_a_limit_that_is_lifted_counts_no_more() -> None:
+    peers, outbox = Peers(), Recorder()
+    facts = {peers_key("one"): encode(["/1"])}
+    outbox.counts = {"/1": 1}
+    peers.follow({**facts, limits_key("one"): encode(1)})
+    assert peers.full(outbox, "one")
+    peers.follow(facts)
+    assert not peers.full(outbox, "one")

@@ -2,6 +2,8 @@
 
 import datetime
 
+import msgspec
+
 from compartments.planning import Planning
 from havok.keys import KeyColumn
 from havok.manifest import Column, Manifest, version_id
@@ -44,12 +46,12 @@ SETTINGS = Settings(
 )
 
 
-def test_a_deployment_names_plan_versions_and_workers() -> None:
+def test_a_deployment_names_plan_and_versions() -> None:
     made = Planning().deployment(SETTINGS, "field", {"things": manifest()})
     assert made.plan is not None
     assert made.plan.service == "field"
     assert made.versions == (("things", manifest().version),)
-    assert (made.compartment, made.workers, made.refusal) == ("one", 3, None)
+    assert (made.compartment, made.refusal) == ("one", None)
 
 
 def test_without_a_version_it_says_how_to_load_one() -> None:
@@ -104,3 +106,13 @@ def test_an_analytical_service_reads_what_duckdb_says_it_reads() -> None:
         assert made.refusal is None, (sql, made.refusal)
         assert made.versions == (("things", manifest().version),)
         assert planning.dependents(settings, "things") == ["q"]
+
+
+def test_a_deployment_knows_the_priority_of_its_compartment() -> None:
+    """With a plan or without: workers of other compartments go by it."""
+    high = msgspec.structs.replace(SETTINGS.compartments["one"], priority="high")
+    raised = msgspec.structs.replace(SETTINGS, compartments={"one": high})
+    planning = Planning()
+    for settings, priority in ((SETTINGS, "medium"), (raised, "high"), (SETTINGS, "medium")):
+        for live in ({}, {"things": manifest()}):
+            assert planning.deployment(settings, "whole", live).priority == priority

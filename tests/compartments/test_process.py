@@ -1,19 +1,21 @@
 """What every process does at its start."""
 
 import asyncio
+import resource
 import signal
 import threading
 from pathlib import Path
 
 import msgspec
+import pytest
 
 from compartments.process import GateSettings, WorkerSettings, start_loop
 
 
 def test_settings_survive_their_journey_as_one_argument() -> None:
-    worker = WorkerSettings("one-1", "one", "/d ä\n", "/d/i.sock", 1.5)
+    worker = WorkerSettings("one-1", "one", "/d ä\n", "/d/i.sock", 1.5, 300)
     assert msgspec.json.decode(msgspec.json.encode(worker), type=WorkerSettings) == worker
-    gate = GateSettings("gate-2", "/d", 5, 1.5)
+    gate = GateSettings("gate-2", "/d", "127.0.0.1:1", 5, 1.5)
     assert msgspec.json.decode(msgspec.json.encode(gate), type=GateSettings) == gate
     assert gate.data_path == Path("/d")
 
@@ -35,5 +37,21 @@ def test_sigterm_drains_and_ctrl_c_is_not_ours() -> None:
         assert told == [1]
     finally:
         signal.signal(signal.SIGINT, before)
+        loop.close()
+        asyncio.set_event_loop(None)
+
+
+@pytest.mark.parametrize("fds", [None, 300, 2**40])
+def test_a_process_has_the_descriptors_it_is_given(fds: int | None) -> None:
+    soft, hard = before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    interrupt = signal.getsignal(signal.SIGINT)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 200), hard))
+    loop = start_loop(lambda: None, fds)
+    try:
+        loop.run_until_complete(asyncio.sleep(0))  # its first turn lets SIGTERM through again
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300 if fds == 300 else hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        signal.signal(signal.SIGINT, interrupt)
         loop.close()
         asyncio.set_event_loop(None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compartments.fleet import Patience
+from compartments.member import Patience
 from havok import messages
 from tests.compartments.client import Load
 from tests.compartments.deadline import until

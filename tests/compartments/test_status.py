@@ -9,7 +9,12 @@ from tests.compartments.node import Node, service
 
 def test_it_has_what_the_contract_says(node: Node) -> None:
     node.node |= {"name": "n1", "zone": "z1"}
-    node.compartments["one"] |= {"priority": "high", "watermarks": {"low": 0.2, "high": 0.9}}
+    node.compartments["one"] |= {
+        "priority": "high",
+        "watermarks": {"low": 0.2, "high": 0.9},
+        "connections_max": 1000,
+        "cores": 0.5,
+    }
     node.load(1)
     version = node.load(2)
     node.start()
@@ -27,6 +32,9 @@ def test_it_has_what_the_contract_says(node: Node) -> None:
     assert one["priority"] == "high"
     assert one["watermarks"] == {"low": 0.2, "high": 0.9}
     assert 0 <= one["load"] <= 1
+    assert one["isolation"] in ("cgroup v2", "cgroup v1", "affinity and rlimits")
+    assert isinstance(one["notes"], list)
+    assert (one["connections_max"], one["connections_refused"]) == (1000, 0)
     (worker,) = one["workers"]
     assert worker["pid"] > 0
     assert worker["state"] == "ready"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from compartments.database import ControlDatabase
 from compartments.stored import StoredServices, parse
 from havok.errors import NodeError
 
@@ -13,17 +14,17 @@ B = A.replace("services.a", "services.b")
 
 
 def test_what_was_added_is_there_after_a_restart(tmp_path: Path) -> None:
-    StoredServices(tmp_path).add(A + B)
-    stored = StoredServices(tmp_path)
+    StoredServices(ControlDatabase(tmp_path)).add(A + B)
+    stored = StoredServices(ControlDatabase(tmp_path))
     assert list(stored.read()) == ["a", "b"]
     assert stored.read()["a"] == {"kind": "kv", "dataset": "things", "compartment": "one"}
     assert stored.remove("a")
     assert not stored.remove("a")
-    assert list(StoredServices(tmp_path).read()) == ["b"]
+    assert list(StoredServices(ControlDatabase(tmp_path)).read()) == ["b"]
 
 
 def test_the_last_one_of_a_name_stands(tmp_path: Path) -> None:
-    stored = StoredServices(tmp_path)
+    stored = StoredServices(ControlDatabase(tmp_path))
     stored.add(A + B)
     stored.add(A.replace('"one"', '"two"'))
     assert stored.read()["a"]["compartment"] == "two"
@@ -31,7 +32,7 @@ def test_the_last_one_of_a_name_stands(tmp_path: Path) -> None:
 
 
 def test_it_is_its_users_alone(tmp_path: Path) -> None:
-    StoredServices(tmp_path).add(A)
+    StoredServices(ControlDatabase(tmp_path)).add(A)
     assert {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {"control.db": 0o600}
 
 
@@ -54,12 +55,12 @@ def test_a_file_that_is_no_database_is_refused_by_name(tmp_path: Path) -> None:
     file = tmp_path / "control.db"
     file.write_text("garbage-garbage\n")
     with pytest.raises(NodeError, match=r"file is not a database.*move it away") as refused:
-        StoredServices(tmp_path)
+        StoredServices(ControlDatabase(tmp_path))
     assert str(file) in refused.value.detail
 
 
 def test_a_database_spoiled_meanwhile_is_refused_in_every_use(tmp_path: Path) -> None:
-    stored = StoredServices(tmp_path)
+    stored = StoredServices(ControlDatabase(tmp_path))
     stored.add(A)
     (tmp_path / "control.db").write_bytes(b"garbage-garbage\n" * 1000)
     for use in (stored.read, lambda: stored.add(B), lambda: stored.remove("a")):
@@ -70,4 +71,4 @@ def test_a_database_spoiled_meanwhile_is_refused_in_every_use(tmp_path: Path) ->
 def test_a_file_that_cannot_be_opened_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "control.db").mkdir()
     with pytest.raises(NodeError, match=r"control\.db: Is a directory"):
-        StoredServices(tmp_path)
+        StoredServices(ControlDatabase(tmp_path))

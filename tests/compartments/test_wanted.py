@@ -3,16 +3,18 @@
 import msgspec
 
 from compartments.deployment import Deployment, Stage
-from compartments.wanted import entries_of_interest, read_entries
+from compartments.wanted import EXECUTED_S_MAX, elsewhere, entries_of_interest, rank_of, read_entries
+from engine.http.passage import RANKS, UNRANKED
+from engine.http.route import ANSWER_S_MAX
 from havok.settings import ExecutorSettings
 
 
 def test_entries_are_read_by_their_kind() -> None:
     encode = msgspec.msgpack.encode
-    a = Deployment("a", "one", 1, versions=(("things", "1"),))
-    c = Deployment("c", "one", 1, versions=(("more", "1"),), executors=ExecutorSettings())
-    b = Deployment("b", "two", 1, versions=(("others", "1"),))
-    later = Deployment("a", "one", 1, versions=(("things", "2"),))
+    a = Deployment("a", "one", versions=(("things", "1"),))
+    c = Deployment("c", "one", versions=(("more", "1"),), executors=ExecutorSettings())
+    b = Deployment("b", "two", versions=(("others", "1"),))
+    later = Deployment("a", "one", versions=(("things", "2"),))
     entries = entries_of_interest()
     assert entries.follow(
         {
@@ -35,3 +37,16 @@ def test_entries_are_read_by_their_kind() -> None:
     assert wanted.twins("two") == set()
     assert wanted.versions("two") == {("others", "1"), ("others", "0")}
     assert wanted.versions("none") == set()
+
+
+def test_what_a_service_is_to_workers_of_other_compartments() -> None:
+    high = Deployment("a", "one", priority="high")
+    slow = Deployment("b", "two", executors=ExecutorSettings(), priority="low")
+    assert rank_of([high, slow], "one") == RANKS["high"]
+    assert rank_of([high, slow], "two") == RANKS["low"]
+    assert rank_of([high, slow], "none") == UNRANKED
+    targets = [elsewhere(high), elsewhere(slow)]
+    assert [(found.service, found.compartment, found.rank, found.answer_s) for found in targets] == [
+        ("a", "one", RANKS["high"], ANSWER_S_MAX),
+        ("b", "two", RANKS["low"], EXECUTED_S_MAX),
+    ]

@@ -1,5 +1,8 @@
 """check: all faults at once, plans on live schemas, warnings."""
 
+import os
+
+from compartments.topology import read
 from tests.console.person import Person
 
 
@@ -65,3 +68,20 @@ def test_a_file_of_services_alone_is_a_part_of_another(person: Person) -> None:
     assert "more.toml holds [services.NAME] tables only" in said
     assert "include of [node]" in said
     assert "havok services add more.toml" in said
+
+
+def test_cores_that_are_not_there_are_told(person: Person) -> None:
+    cores = len(read().cores())
+    person.amend('priority = "high"', f'priority = "high"\ncores = {cores + 1}')
+    assert f"compartments.one: it has {cores - 1 or 1} of the {cores + 1} cores it asks for" in person.does("check").err
+    person.amend(f"cores = {cores + 1}", f"cpus = [{max(os.sched_getaffinity(0)) + 1}]")
+    assert "compartments.one.cpus[0]: this machine has no core" in person.refused("check")
+
+
+def test_neighbours_on_one_core_are_told(person: Person) -> None:
+    core = min(os.sched_getaffinity(0))
+    person.amend('priority = "high"', f'priority = "high"\ncpus = [{core}]')
+    person.amend("[compartments.two]\n", f"[compartments.two]\ncpus = [{core}]\n")
+    (one, two) = person.does("check", "--json").json["warnings"]
+    assert (one["key"], one["reason"]) == ("compartments.one", f"it shares cpus {core} with two")
+    assert (two["key"], two["reason"]) == ("compartments.two", f"it shares cpus {core} with one")

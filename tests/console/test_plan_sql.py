@@ -85,7 +85,7 @@ def test_every_line_of_a_range(shop: Person) -> None:
     ]
     assert found["pages"] == [PAGES]
     assert [part.partition("@")[0] for part in found["reads"][0].split(", ")] == ["orders", "customers"]
-    assert found["guards"] == ["no rate limit"]
+    assert found["guards"] == ["no rate limit; weight 1 in a compartment above its low mark"]
     assert found["answers"] == ["rows: id BIGINT, name VARCHAR"]
     assert found["cheaper"] == [ADVICE]
     table = [line.split() for line in shop.does("plan", "range").out.splitlines()[-4:]]
@@ -106,7 +106,7 @@ def test_every_line_of_a_range(shop: Person) -> None:
         ("nulls", "access", "range of orders by index by_customer (customer_id)"),
         ("nulls", "order", SORTED),
         ("lists", "cost", f"about 50 rows read, 50 for the most frequent values, for each value of a list; {MOST}"),
-        ("lists", "guards", "5 requests/s, burst 2"),
+        ("lists", "guards", "5 requests/s, burst 2; weight 1 in a compartment above its low mark"),
         ("wide", "access", "range of orders by key, id bounded"),
         ("wide", "cost", f"up to 400 rows read, as far as the range goes; {MOST.replace('100', '2')}"),
         ("days", "order", "grouped"),

@@ -2,6 +2,7 @@
 
 import pytest
 
+from compartments.database import ControlDatabase
 from compartments.stored import StoredServices
 from tests.compartments.deadline import until
 from tests.console.person import Person, Served, get
@@ -44,6 +45,10 @@ def test_status_as_tables(owner: Person, node: Served) -> None:
     assert f"pid {node.pid}" in shown
     for part in ("COMPARTMENT", "one (high)", "two (low)", "SERVICE", "thing", "DATASET", "places"):
         assert part in shown
+    found = node.status()["compartments"]["one"]
+    assert f"kept apart by {found['isolation']}" in shown
+    for note in found["notes"]:
+        assert f"one: {note}" in " ".join(shown.split())
 
 
 def test_executors_are_shown_where_there_are_some(owner: Person, node: Served) -> None:
@@ -119,7 +124,7 @@ def test_services_of_a_stopped_node(person: Person) -> None:
 def test_an_added_service_that_fits_no_more_is_taken_back_while_stopped(person: Person, old: str, new: str) -> None:
     person.data_dir.mkdir()
     document = SERVICE.format(name="extra", field="v").replace('compartment = "one"', 'compartment = "two"')
-    StoredServices(person.data_dir).add(document)
+    StoredServices(ControlDatabase(person.data_dir)).add(document)
     person.amend(old, new)
     if "three" in new:
         person.amend('compartment = "two"', 'compartment = "three"')

@@ -98,3 +98,10 @@ def service_of(dataset: str, **settings: object) -> ServiceSettings:
 
 def route_of(directory: Path, on_damage: OnDamage | None = None, **settings: object) -> Route:
     return Route(program_of(open_snapshot(directory, on_damage), **settings), DATE)
+
+
+def two_routes(directory: Path) -> tuple[Route, Route]:
+    """Of two services over one version."""
+    snapshot = open_snapshot(directory)
+    snapshot.acquire()
+    return Route(program_of(snapshot), DATE), Route(program_of(snapshot), DATE)

@@ -31,6 +31,14 @@ def test_the_error_of_one_value(ns: int) -> None:
     assert edge - ns <= max(1024, ns / 16)
 
 
+@given(st.lists(LATENCIES, max_size=50))
+def test_the_sum_of_all(latencies: list[int]) -> None:
+    histogram = Histogram()
+    for ns in latencies:
+        histogram.record(ns)
+    assert abs(histogram.total_ns - sum(latencies)) <= sum(max(512, ns / 32) for ns in latencies)
+
+
 def test_what_is_longer_than_the_last_bucket_is_counted_there() -> None:
     histogram = Histogram()
     histogram.record(2**40)

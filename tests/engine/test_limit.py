@@ -63,3 +63,16 @@ def test_who_keeps_to_the_rate_is_always_admitted(rps: float, burst: int, count:
     limit = RateLimit(rps, burst)
     interval = max(1, round(SECOND / rps))
     assert all(limit.admit(SECOND + number * interval) for number in range(count))
+
+
+def test_who_shares_has_a_part_of_it_and_keeps_what_was_admitted() -> None:
+    limit = RateLimit(10, 4)
+    now = 7 * SECOND
+    assert [limit.admit(now) for _ in range(5)] == [True] * 4 + [False]
+    limit.share(2)
+    assert not limit.admit(now + SECOND // 10), "the burst of two is spent as well"
+    assert limit.admit(now + 4 * SECOND)
+    assert limit.admit(now + 4 * SECOND)
+    assert not limit.admit(now + 4 * SECOND)
+    limit.share(1)
+    assert limit.same_as(RateLimit(10, 4))

@@ -15,10 +15,12 @@ import uvloop
 
 from engine.http.answering import Answering
 from engine.http.connection import Connection
+from engine.http.forwarding import Ask
+from engine.http.hand_overs import PassOn, refuse
 from engine.http.head import Head
 from engine.http.peer import AWAITING, PAUSED, PHASE_S_MAX
 from engine.http.route import Elsewhere, Target
-from engine.http.server import HandOver, Server, refuse_hand_over
+from engine.http.server import Server
 
 QUIET_TURNS = 4  # a tick, an `advance` put off, a write: more than any one step needs
 PATIENCE_S = 20.0
@@ -103,9 +105,9 @@ class Recorder(Server):
 class Wire:
     """A server and the loop it lives on."""
 
-    def __init__(self, pass_on: HandOver = refuse_hand_over) -> None:
+    def __init__(self, pass_on: PassOn = refuse, ask: Ask | None = None) -> None:
         self.loop = uvloop.new_event_loop()
-        self.server = Recorder(self.loop, "travel-high", pass_on)
+        self.server = Recorder(self.loop, "travel-high", pass_on, ask)
         self._clients: list[Client] = []
 
     def record(self) -> list[tuple[Head, bytes]]:

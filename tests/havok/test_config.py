@@ -105,7 +105,7 @@ def test_load_settings_refuses_with_every_fault(tmp_path: Path) -> None:
         (
             "[services.a-b.c]",
             "havok.toml: services.a-b.c: unknown key; known here: analytical, batch_max, compartment, dataset, fields, "
-            "grade, kind, max_rows_scanned, params, rate_limit, sql",
+            "grade, kind, max_rows_scanned, params, rate_limit, sql, weight",
         ),
         (
             "[compartments.Big]\nbusiness = 'b'",

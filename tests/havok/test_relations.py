@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from havok.relations import address, check, check_names
+from havok.addresses import address
+from havok.relations import check, check_names
 from havok.settings import (
     CompartmentSettings,
     DatasetSettings,
@@ -80,6 +81,7 @@ def with_executors(**change: object) -> Settings:
         with_node(listen="[::1]:8080", admin="localhost:8081"),
         with_node(listen="127.0.0.1:80", admin="127.0.0.2:80"),
         with_compartment(watermarks=Watermarks(low=0.0, high=1.0)),
+        with_compartment(cores=0.5, cpus=(), fds=256, connections_max=1),
         with_service(params={"faa": ParamSettings(pattern="x")}, batch_max=10_000),
         with_sql(max_rows_scanned=10_000_000),
         with_sql(analytical=True),
@@ -173,6 +175,22 @@ def test_sound_settings_have_no_findings(settings: Settings) -> None:
             with_compartment(cpus=(3,)),
             "compartments.high.cpus[0]: this machine has no core 3 for us; it has 0-2, 5",
         ),
+        (with_compartment(max_rss_mb=63), "compartments.high.max_rss_mb: must be at least 64, is 63"),
+        (
+            with_compartment(max_requests=999),
+            "compartments.high.max_requests: must be at least 1000, is 999: a start costs as much as thousands",
+        ),
+        (with_compartment(cores=0.0, cpus=()), "compartments.high.cores: must be more than 0 and at most 1024, is 0"),
+        (
+            with_compartment(cores=float("nan"), cpus=()),
+            "compartments.high.cores: must be more than 0 and at most 1024, is nan",
+        ),
+        (
+            with_compartment(cores=1.0, cpus=(1,)),
+            "compartments.high.cores: cpus names the cores already; of cpus and cores only one may be set",
+        ),
+        (with_compartment(fds=255), "compartments.high.fds: must be from 256 to 1048576, is 255"),
+        (with_compartment(connections_max=0), "compartments.high.connections_max: must be at least 1, is 0"),
         (with_compartment(memory_mb=63), "compartments.high.memory_mb: must be at least 64, is 63"),
         (
             with_compartment(watermarks=Watermarks(low=0.75, high=0.75)),
@@ -264,6 +282,9 @@ def test_sound_settings_have_no_findings(settings: Settings) -> None:
             "compartments.high.executors.timeout_s: must be more than 0 and at most 3600, is 3601",
         ),
         (with_service(fields=("a", "a")), "services.airport.fields[1]: column a is named twice"),
+        (with_service(weight=0.0), "services.airport.weight: must be more than 0, from 0.001 to 1000, is 0"),
+        (with_service(weight=-1.0), "services.airport.weight: must be more than 0, from 0.001 to 1000, is -1"),
+        (with_service(weight=float("nan")), "services.airport.weight: must be more than 0, from 0.001 to 1000, is nan"),
         (with_service(batch_max=0), "services.airport.batch_max: must be from 1 to 10000, is 0"),
         (with_service(batch_max=10_001), "services.airport.batch_max: must be from 1 to 10000, is 10001"),
         (

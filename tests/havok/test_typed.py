@@ -100,10 +100,10 @@ def test_a_date_among_scalars_is_its_text() -> None:
 
 def test_a_key_of_a_later_version_is_told_apart_from_a_typing_error() -> None:
     findings: list[Finding] = []
-    service = {"kind": "kv", "dataset": "d", "compartment": "c", "weight": 2}
+    service = {"kind": "kv", "dataset": "d", "compartment": "c", "deadline_ms": 2}
     convert({"services": {"s": service}}, Settings, (), findings)
     assert findings == [
-        Finding(("services", "s", "weight"), "this version of Havok does not serve weight yet; remove it")
+        Finding(("services", "s", "deadline_ms"), "this version of Havok does not serve deadline_ms yet; remove it")
     ]
 
 

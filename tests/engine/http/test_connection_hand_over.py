@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from engine.http.connection import HELD_NS_MAX
+from engine.http.passage import LINE
 from engine.http.peer import BLOCKED, IDLE, PAUSED
 from tests.engine.making import Row, route_of, write_airports, write_version
 from tests.engine.wire import (
@@ -30,10 +31,12 @@ class Taker:
     def __init__(self, *, takes: bool = True) -> None:
         self.takes = takes
         self.taken: list[tuple[socket.socket, bytes, str]] = []
+        self.hops: list[int] = []
 
-    def __call__(self, sock: socket.socket, received: bytes, compartment: str) -> bool:
+    def __call__(self, sock: socket.socket, received: bytes, hops: int, compartment: str) -> bool:
         if self.takes:
             self.taken.append((sock.dup(), received, compartment))
+            self.hops.append(hops)
         return self.takes
 
     def one(self) -> tuple[bytes, str]:
@@ -76,7 +79,7 @@ def test_a_connection_is_handed_over_with_the_bytes_read(two: Wire, taker: Taker
     assert len(parse_answers(client.received)) == before.count(b"HTTP/1.1"), "earlier answers are written first"
     assert client.ended
     assert client.connection not in two.server.connections
-    assert two.server.handed_over == 1
+    assert two.server.hand_overs.count == 1
 
 
 def test_one_handed_over_is_served_on(two: Wire, taker: Taker, airports_dir: Path, tmp_path: Path) -> None:
@@ -99,6 +102,34 @@ def test_one_handed_over_is_served_on(two: Wire, taker: Taker, airports_dir: Pat
     bodies = [msgspec.json.decode(answer.body)["data"] for answer in parse_answers(client.received)]
     assert [next(iter(body)) for body in bodies] == ["faa", "tailnum", "faa"]
     other.close()
+
+
+@pytest.mark.parametrize(("hops", "after"), [(0, 1), (1, 2), (7, 8), (LINE, LINE)])
+def test_hops_are_counted_where_a_connection_goes(two: Wire, taker: Taker, hops: int, after: int) -> None:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    two.server.accept(theirs, PLANE, hops)
+    two.turn_until(lambda: bool(taker.taken))
+    assert taker.hops == [after]
+    taker.one()
+    ours.close()
+
+
+@pytest.mark.parametrize("hops", [0, 3, LINE])
+def test_moving_to_a_sibling_is_no_hop(two: Wire, taker: Taker, hops: int) -> None:
+    given: list[int] = []
+    for move in (
+        lambda connection: two.server.hand_overs.hand_over(connection, "travel-high"),
+        lambda _: two.server.hand_overs.give(1, lambda _sock, _received, hops: not given.append(hops)),
+    ):
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        connection = two.server.accept(theirs, b"", hops)
+        assert move(connection)
+        assert connection.closed
+        ours.close()
+    taker.one()
+    assert (taker.hops, given) == ([hops], [hops])
 
 
 # -- when nobody takes it ---------------------------------------------------------------------
@@ -140,7 +171,7 @@ def test_when_nobody_comes_the_client_is_told(two: Wire, held: Client) -> None:
 
 
 def test_a_fault_in_handing_over_is_nobody_taking_it(airports_dir: Path) -> None:
-    def fails(_sock: socket.socket, _received: bytes, _compartment: str) -> bool:
+    def fails(_sock: socket.socket, _received: bytes, _hops: int, _compartment: str) -> bool:
         raise OSError("the peer is gone")
 
     wire = Wire(fails)
@@ -168,7 +199,7 @@ def test_one_that_waits_and_hangs_up_is_closed(two: Wire, held: Client) -> None:
     held.socket.close()
     two.turn_until(lambda: held.connection.closed)
     assert held.connection not in two.server.connections
-    two.turn_until(lambda: not two.server._held)
+    two.turn_until(lambda: not two.server.hand_overs.held)
 
 
 def test_one_that_waits_is_not_read_from(two: Wire, held: Client) -> None:
@@ -189,13 +220,13 @@ def test_a_drain_ends_though_some_wait(two: Wire, taker: Taker, held: Client) ->
 
 def test_too_many_that_wait_are_told_at_once(two: Wire, taker: Taker, monkeypatch: pytest.MonkeyPatch) -> None:
     taker.takes = False
-    monkeypatch.setattr("engine.http.server.HELD_MAX", 0)
+    monkeypatch.setattr("engine.http.hand_overs.HELD_MAX", 0)
     assert [answer.status for answer in two.client().talk(PLANE)] == [503]
 
 
 def test_earlier_answers_are_written_before_a_hand_over(big: Wire) -> None:
     taker = Taker()
-    big.server._pass_on = taker
+    big.server.hand_overs._pass_on = taker
     big.deploy(plane=elsewhere("plane"))
     client = big.client(send_buffer=8192)
     client.send(get("/v1/big?k=huge") + PLANE)

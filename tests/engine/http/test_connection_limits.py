@@ -35,6 +35,14 @@ def test_a_silent_newcomer_is_closed(airports: Wire) -> None:
     assert client.ended
 
 
+def test_one_that_rested_elsewhere_goes_on_resting(airports: Wire) -> None:
+    client = airports.client()
+    client.connection.rest()
+    client.connection.since_ns -= 59 * SECOND
+    airports.sweep()
+    assert client.ask(JFK).status == 200
+
+
 def test_an_idle_connection_is_closed(client: Client) -> None:
     client.ask(JFK)
     client.connection.since_ns -= 59 * SECOND

@@ -51,8 +51,9 @@ def test_the_date_is_stamped(route: Route) -> None:
 def test_workers_share_the_rate(airports_dir: Path) -> None:
     def limit_of(rps: float, burst: int, workers: int) -> tuple[int, int]:
         program = program_of(open_snapshot(airports_dir), rate_limit={"rps": rps, "burst": burst})
-        limit = Route(program, DATE, workers=workers).limit
+        limit = Route(program, DATE).limit
         assert limit is not None
+        limit.share(workers)
         admitted = sum(limit.admit(10**10) for _ in range(burst + 1))
         waited = next(wait for wait in range(0, 10**10, 10**7) if limit.admit(10**10 + wait))
         program.close()

@@ -1,0 +1,49 @@
+"""Which code a process runs, so that a node notices when other code was installed.
+
+Rule: by content. A version number stays the same while people work on a checkout, and times
+of files change when nothing did.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from hashlib import blake2b
+from pathlib import Path
+
+from havok.errors import NodeError
+
+PACKAGES = ("havok", "engine", "loader", "compartments", "console")
+CHECK_S_MAX = 120.0  # every plan is compiled; thousands take some seconds
+_SAID_MAX = 2000  # bytes of a refusal that are passed on
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+def code_id(root: Path = _ROOT) -> str:
+    """12 hex digits that tell one state of the packages' sources from another; some milliseconds."""
+    found = blake2b(digest_size=6)
+    for package in PACKAGES:
+        for path in sorted((root / package).rglob("*.py")):
+            source = path.read_bytes()
+            found.update(b"%b %d\n" % (str(path.relative_to(root)).encode(), len(source)))
+            found.update(source)
+    return found.hexdigest()
+
+
+async def passes(command: Sequence[str]) -> None:
+    """Has the code that is installed now look at the node before it is in charge. Raises NodeError with what it says.
+
+    No command: nobody asks.
+    """
+    if not command:
+        return
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    try:
+        output, _ = await asyncio.wait_for(process.communicate(), CHECK_S_MAX)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise NodeError(f"the installed code did not finish its check within {CHECK_S_MAX:.0f} s") from None
+    if process.returncode:
+        said = output[-_SAID_MAX:].decode(errors="replace").strip()
+        raise NodeError(f"what is installed now would not serve this node; nothing was changed:\n{said}")

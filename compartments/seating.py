@@ -1,0 +1,52 @@
+"""Gives each process its cores, limits and share of a core, and lets those that start beside others start quietly.
+
+Rule: a start costs a third of a second of a core. Where nobody serves yet it is had at once; beside
+others it gets what they leave, on any core, for QUIET_S at most: then it is time that it serves.
+Only a process that is ready, or cannot wait, takes its compartment's cores.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from compartments.isolation import Isolation
+from compartments.limits import NICE, NICE_QUIET, rank_session
+from compartments.member import Member
+from havok.settings import CompartmentSettings
+
+QUIET_S = 3.0
+
+
+class Seating:
+    """`own(work)` runs a coroutine that the caller awaits or cancels."""
+
+    def __init__(self, isolation: Isolation, own: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+        self.isolation = isolation
+        self._own = own
+        self._compartments: Mapping[str, CompartmentSettings] = {}
+
+    def place(self, compartments: Mapping[str, CompartmentSettings], workers: Mapping[str, int]) -> None:
+        """Who may be where from now on; `seat` then puts each process there."""
+        self._compartments = compartments
+        self.isolation.place(compartments, workers)
+
+    def seat(self, process: Member) -> None:
+        """Again after every change. The gate has no seat."""
+        settings = self._compartments.get(process.compartment)
+        if settings is None or not process.pid:
+            return
+        nice = NICE_QUIET
+        if process.was_ready or not process.is_quiet:
+            nice = NICE[settings.priority]
+            self.isolation.confine(process.pid, process.name, process.compartment)
+        elif process.nice is None:
+            self._own(self._hurry(process))
+        if process.nice != nice:
+            process.nice = nice
+            self._own(rank_session(process.pid, nice, process.name))
+
+    async def _hurry(self, process: Member) -> None:
+        await asyncio.sleep(QUIET_S)
+        if not process.was_ready and not process.ended.is_set():
+            process.is_quiet = False
+            self.seat(process)
