@@ -87,17 +87,18 @@ class Fleet:
         ]
         return sorted(old, key=lambda process: process.compartment == GATE)
 
-    def hear(self, report: Report) -> None:
+    def hear(self, report: Report) -> bool:
+        """False when it is nobody's that is watched over here."""
         process = self.processes.get(report.process)
-        if process is not None and process.pid == report.pid:
-            was_ready = process.was_ready
-            process.hear(report)
-            if process.was_ready and not was_ready:
-                self._record()
-                self.seating.seat(process)
-            if report.draining and not process.draining:  # told to by somebody else
-                self._let_go(process)
-                self._fill()
+        if process is None or process.pid != report.pid:
+            return False
+        if process.hear(report):
+            self._record()
+            self.seating.seat(process)
+        if report.draining and not process.draining:  # told to by somebody else
+            self._let_go(process)
+            self._fill()
+        return True
 
     def excuse(self, late_s: float) -> None:
         """We did not listen for as long ourselves: nobody was silent then."""
@@ -302,8 +303,8 @@ class Fleet:
             log.error("%s cannot be started: %s", process.name, error.strerror)
             process.ended.set()
         else:
+            self._record()  # first of all: who is not on record is nobody's when we are killed
             self.seating.seat(process)
-            self._record()
         self._own(self._watch(process))
         return process
 

@@ -15,7 +15,7 @@ import zmq
 from compartments.bus import Wire
 from compartments.replica import Replica
 from havok.layout import bulletin_socket, control_socket
-from havok.messages import Give, Report, Resync, State, decode_broadcast, decode_outbound, encode
+from havok.messages import Order, Report, Resync, State, decode_broadcast, decode_outbound, encode
 
 REPORT_S = 0.1
 CHECK_S = 0.05  # how soon a hole is asked about again
@@ -29,7 +29,7 @@ class Follower:
         process: str,
         on_change: Callable[[dict[str, bytes]], None],
         report: Callable[[int, int], Report],
-        obey: Callable[[Give], None] | None = None,
+        obey: Callable[[Order], None],
     ) -> None:
         """`report(epoch, seq)` makes the report of the facts acted on. `obey`: what is told to this process alone."""
         self._loop = loop
@@ -61,7 +61,7 @@ class Follower:
         if isinstance(message, State) and self.replica.receive(message):
             self._on_change(self.replica.entries)
             self.acknowledge()
-        elif isinstance(message, Give) and self._obey is not None:
+        elif isinstance(message, Order):
             self._obey(message)
 
     def _check(self) -> None:

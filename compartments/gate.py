@@ -24,7 +24,7 @@ from engine.http.head import REQUEST_LINE_MAX
 from engine.http.reactor import Reactor
 from engine.http.responses import error_response, http_date
 from havok.errors import Overloaded
-from havok.messages import Report
+from havok.messages import Leave, Order, Report
 
 WAITING_MAX = 20_000  # connections whose first line is awaited; then accepting stops
 RETRY_S = 0.01  # when every worker's queue is full, and while none is there
@@ -54,7 +54,9 @@ class Gate:
         self._accepting = False
         self._accepted = 0
         self._refused: Counter[str] = Counter()  # by compartment
-        self._follower = Follower(self._loop, settings.data_path, settings.process, self._on_change, self._report)
+        self._follower = Follower(
+            self._loop, settings.data_path, settings.process, self._on_change, self._report, self._obey
+        )
         self._sweeper = self._loop.call_later(settings.line_s / 5, self._sweep)
         self._loop.call_later(settings.alone_s, self._begin_accepting)
 
@@ -99,6 +101,10 @@ class Gate:
             requests=self._accepted,
             refused=dict(self._refused),
         )
+
+    def _obey(self, order: Order) -> None:
+        if isinstance(order, Leave):
+            self._begin_drain()
 
     # -- connections -----------------------------------------------------------------
 

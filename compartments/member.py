@@ -115,11 +115,14 @@ class Member:
 
     # -- how it is -------------------------------------------------------------------
 
-    def hear(self, report: Report) -> None:
+    def hear(self, report: Report) -> bool:
+        """Whether it is ready since now."""
+        was_ready = self.was_ready
         self.report = report
         self.heard_s = monotonic()
         if report.ready:
             self._ready.set()
+        return self.was_ready and not was_ready
 
     @property
     def was_ready(self) -> bool:

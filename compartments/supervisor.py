@@ -131,7 +131,6 @@ class Supervisor:
         return self._configuration.settings
 
     async def until_serving(self, timeout_s: float) -> bool:
-        """See `Fleet.until_serving`."""
         return await self.fleet.until_serving(timeout_s)
 
     def stop(self) -> None:
@@ -216,8 +215,7 @@ class Supervisor:
             self._bus.answer(identity, reply)
             return
         if isinstance(message, messages.Report):
-            self._wires[message.process] = identity
-            self._hear(message)
+            self._hear(message, identity)
         elif isinstance(message, messages.Resync):
             self._bus.answer(identity, self._ledger.state())
         else:
@@ -228,8 +226,10 @@ class Supervisor:
         if wire is not None:
             self._bus.answer(wire, order)
 
-    def _hear(self, report: messages.Report) -> None:
-        self.fleet.hear(report)
+    def _hear(self, report: messages.Report, wire: bytes) -> None:
+        if not self.fleet.hear(report):  # started by one who was killed before it was on record, or about to end
+            return self._bus.answer(wire, messages.Leave())
+        self._wires[report.process] = wire
         if report.faults:
             for sentence in self.rollout.note_damage(report.faults):
                 log.error("%s", sentence)

@@ -26,7 +26,7 @@ from compartments.process import WorkerSettings, start_loop
 from compartments.sharing import Sharing
 from engine.http.relay import Relay
 from engine.http.server import Server
-from havok.messages import Give, Report
+from havok.messages import Leave, Order, Report
 
 IDLE_GRACE_S = 0.5  # how long a keep-alive connection may wait to be told that it ends
 MOVE_AGAIN_S = 0.001  # between two slices of connections on their way to siblings
@@ -58,7 +58,7 @@ class Worker:
             fd = os.dup(settings.listeners[settings.listen])
             self._acceptor = Acceptor(self._server.reactor, fd, self._server.accept)
         self._follower = Follower(
-            self._loop, Path(settings.data_dir), settings.process, self._on_change, self._report, self._give
+            self._loop, Path(settings.data_dir), settings.process, self._on_change, self._report, self._obey
         )
 
     def run(self) -> None:
@@ -105,8 +105,10 @@ class Worker:
     def _ask(self, relay: Relay) -> None:
         self._lines.ask(relay)
 
-    def _give(self, order: Give) -> None:
-        if order.to in self._peers.paths and not self._draining:
+    def _obey(self, order: Order) -> None:
+        if isinstance(order, Leave):
+            self._begin_drain()
+        elif order.to in self._peers.paths and not self._draining:
             self._server.hand_overs.give(order.count, partial(self._outbox.send, order.to))
 
     # -- following -------------------------------------------------------------------

@@ -191,7 +191,12 @@ class Give(msgspec.Struct, frozen=True, tag=True):
     count: int
 
 
-Outbound = State | Reply | Give
+class Leave(msgspec.Struct, frozen=True, tag=True):
+    """To one process that nobody watches over: it is to drain and end. Said again for as long as it reports."""
+
+
+Outbound = State | Reply | Give | Leave
+Order = Give | Leave
 
 encode = msgspec.msgpack.Encoder().encode
 decode_broadcast = msgspec.msgpack.Decoder(Broadcast).decode

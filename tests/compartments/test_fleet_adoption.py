@@ -3,7 +3,7 @@
 import signal
 from time import monotonic
 
-from compartments.roster import Entry, read_roster
+from compartments.roster import Entry, read_roster, write_roster
 from tests.compartments.client import request
 from tests.compartments.deadline import until
 from tests.compartments.node import Node, send_signal
@@ -84,3 +84,18 @@ def test_a_supervisor_killed_while_a_worker_retires_adopts_no_worker_too_many(no
         until(lambda: gone(leaving))
         until(node.is_serving)
         assert len(node.worker_pids("one")) == 2
+
+
+def test_one_that_is_not_on_record_is_told_to_end(node: Node) -> None:
+    """Started by a supervisor that was killed before it could write it down."""
+    node.load(1)
+    node.start()
+    (stranger,) = node.worker_pids("one")
+    node.kill_supervisor()
+    write_roster(node.data_dir, [entry for entry in recorded(node) if entry.pid != stranger])
+    with node.client() as client:
+        node.start()
+        until(lambda: gone(stranger))
+        until(node.is_serving)
+        assert client.get("a").status == 200
+    assert stranger not in node.worker_pids("one")
