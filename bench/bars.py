@@ -57,6 +57,8 @@ SQL_SWAP = Bar("a SQL service: settings → plan → compiled → bound → flip
 
 CHURN_FAILED = Bar("restarts, scaling, upgrades under 70 % load: failed requests", "count", 0, 0)
 CHURN_STEP = Bar("the same: largest p99.9 step over quiet", "ms", 5, 2)
+NEIGHBOUR_OWN = Bar("a saturated medium compartment: p99 of the high one on a core of its own", "×", 1.05, 1.02)
+NEIGHBOUR_SHARED = Bar("the same on a core that both share", "×", 1.2, 1.1)
 SUPERVISOR_FAILED = Bar("supervisor killed again and again: failed requests", "count", 0, 0)
 SUPERVISOR_ADOPTED = Bar("the same: longest until the next has adopted all", "s", 2, 0.5)
 GATE_FAILED = Bar("gate killed again and again: failed requests on established connections", "count", 0, 0)

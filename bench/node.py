@@ -7,7 +7,7 @@ Rule: it is driven only through what the contract fixes: `havok.toml`, the comma
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -119,10 +119,13 @@ class Node:
         *,
         workers_max: int = 1,
         loose: bool = False,
+        core_of: Mapping[str, int] | None = None,
     ) -> None:
+        """`core_of`: compartments that have another core."""
         self.directory = directory
         self._loose = loose
         self._workers_max = workers_max
+        self._core_of = core_of or {}
         self.port, self.admin_port = free_ports(2)
         self.config = directory / "havok.toml"
         self._core = core
@@ -131,14 +134,15 @@ class Node:
         node = {"name": "bench", "data_dir": "var"}
         tables = [
             _table("node", {**node, "listen": f"127.0.0.1:{self.port}", "admin": f"127.0.0.1:{self.admin_port}"}),
-            *(_table(f"compartments.{name}", self._compartment(of)) for name, of in contents.priorities.items()),
+            *(_table(f"compartments.{name}", self._compartment(name, of)) for name, of in contents.priorities.items()),
             *(_table(f"datasets.{name}", msgspec.to_builtins(found)) for name, found in contents.datasets.items()),
             *(_table(f"services.{name}", _service(service)) for name, service in contents.services.items()),
         ]
         self.config.write_text("\n".join(tables))
 
-    def _compartment(self, priority: str) -> dict[str, Any]:
-        cpus = () if self._core is None else (self._core,)
+    def _compartment(self, name: str, priority: str) -> dict[str, Any]:
+        core = self._core_of.get(name, self._core)
+        cpus = () if core is None else (core,)
         workers = {"min": 1, "max": self._workers_max}
         return {"business": "bench", "priority": priority, "cpus": cpus, "workers": workers}
 

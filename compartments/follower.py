@@ -29,7 +29,7 @@ class Follower:
         process: str,
         on_change: Callable[[dict[str, bytes]], None],
         report: Callable[[int, int], Report],
-        obey: Callable[[Order], None],
+        obey: Callable[[Order], None] = lambda _: None,
     ) -> None:
         """`report(epoch, seq)` makes the report of the facts acted on. `obey`: what is told to this process alone."""
         self._loop = loop

@@ -30,6 +30,7 @@ from havok.messages import Leave, Order, Report
 
 IDLE_GRACE_S = 0.5  # how long a keep-alive connection may wait to be told that it ends
 MOVE_AGAIN_S = 0.001  # between two slices of connections on their way to siblings
+HELD_UP_S = 0.7  # longer than any wait of a drain between two looks
 TAKEN_S_MAX = 1.0  # siblings that take none for as long are on their way out themselves, or hang
 
 
@@ -42,7 +43,7 @@ class Worker:
         self._loop = start_loop(self._begin_drain, settings.fds)
         self._ended = asyncio.Event()
         self._draining = False
-        self._deadline = self._moved_s = 0.0  # when what is left is cut off, when a connection went last
+        self._deadline = self._moved_s = self._looked_s = 0.0  # of a drain: its end, the last move, the last look
         self._server = Server(self._loop, settings.compartment, self._pass_on, self._ask if forwards else None)
         self._gauges = Gauges(self._loop, self._server.table, monotonic_ns(), thread_time_ns())
         self._sharing = Sharing(self._server)
@@ -164,7 +165,7 @@ class Worker:
         if self._draining:
             return
         self._draining = True
-        self._moved_s = monotonic()
+        self._moved_s = self._looked_s = monotonic()
         self._deadline = self._moved_s + self._settings.drain_s
         self._inbox.close()
         if self._acceptor is not None:
@@ -178,6 +179,7 @@ class Worker:
 
     def _move(self) -> None:
         """A few at a time: others are served meanwhile. Late ones are cut off."""
+        self._note_hold_up()
         moved = self._server.hand_overs.count
         left = self._server.hand_overs.move_idle()
         if self._server.hand_overs.count != moved:
@@ -189,6 +191,14 @@ class Worker:
         else:
             self._loop.call_later(MOVE_AGAIN_S, self._move)
 
+    def _note_hold_up(self) -> None:
+        """Time in which we stood still is nobody's fault."""
+        now = monotonic()
+        late_s, self._looked_s = now - self._looked_s, now
+        if late_s > HELD_UP_S:
+            self._deadline += late_s
+            self._moved_s += late_s
+
     def _stay(self) -> None:
         """Nobody takes them: every answer is a connection's last."""
         self._server.drain()
@@ -196,6 +206,7 @@ class Worker:
 
     def _end_when_empty(self) -> None:
         """Requests in flight finish; who asks nothing is not waited for; late ones are cut off."""
+        self._note_hold_up()
         self._server.close_idle()
         if not self._server.connections or monotonic() >= self._deadline:
             self._ended.set()

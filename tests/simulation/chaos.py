@@ -202,7 +202,7 @@ def tides(world: World) -> None:
     for client in world.clients:
         client.pause_ms = world.dice.choice((1_000, 2_000, 12_000))
     calm(world)
-    chaos(world, 60_000, TIDES, 3000)
+    chaos(world, 120_000, TIDES, 6000)
     heal(world)
 
 
