@@ -177,7 +177,7 @@ class Fleet:
         wanted = {**self._wanted, GATE: 1}
         if len(self.processes) > sum(wanted.values()):
             for name, count in wanted.items():
-                for process in surplus(self.lasting(name), count):
+                for process in surplus([p for p in self.lasting(name) if p.lives], count):
                     self.retire(process)
 
     def heed(self, settings: Settings) -> None:
@@ -216,7 +216,7 @@ class Fleet:
         why = None
         if not await spare.until_ready(self._patience.start_s):
             why = "did not become ready; its log says why"
-        elif not process.ended.is_set():  # else it is all there is
+        elif process.lives:  # else the spare is all there is
             why = process.would_lose_by(spare)
         self.renewal_fault = None
         if why is not None:

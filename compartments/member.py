@@ -108,6 +108,11 @@ class Member:
         await self.ended.wait()
         return self._exit_code
 
+    @property
+    def lives(self) -> bool:
+        """As the system says: of an end we may not have been told yet."""
+        return not self.ended.is_set() and is_there(self.entry)
+
     def signal(self, number: int) -> None:
         if self._pidfd >= 0:
             with contextlib.suppress(ProcessLookupError):

@@ -44,7 +44,7 @@ from havok.settings import Settings
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 0.05  # a bulletin and three heartbeats in a row lost, at 30 %: 1 in 100, and still in time
-LATE_S = 0.5  # a beat as late means that reports were not heard either
+LATE_S = 0.2  # a beat as late means that reports were not heard either
 REPLY_S = 0.1  # for the answer to an upgrade to leave, before who gave it is gone
 WATCH_S = 1.0  # how often pointers are looked at, for changes nobody announced
 

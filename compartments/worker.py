@@ -42,7 +42,7 @@ class Worker:
         self._settings = settings
         self._loop = start_loop(self._begin_drain, settings.fds)
         self._ended = asyncio.Event()
-        self._draining = False
+        self._draining = self._is_alone = False
         self._deadline = self._moved_s = self._looked_s = 0.0  # of a drain: its end, the last move, the last look
         self._server = Server(self._loop, settings.compartment, self._pass_on, self._ask if forwards else None)
         self._gauges = Gauges(self._loop, self._server.table, monotonic_ns(), thread_time_ns())
@@ -171,9 +171,14 @@ class Worker:
         if self._acceptor is not None:
             self._acceptor.end(take_queued=not self._peers.sharers(self._settings.compartment) > 1)
         self._acknowledge()
-        if self._peers.is_alone:
+        self._go()
+
+    def _go(self) -> None:
+        self._is_alone = self._peers.is_alone
+        if self._is_alone:
             self._stay()
         else:
+            self._server.draining = False
             self._server.hand_overs.leave()
             self._move()
 
@@ -207,6 +212,9 @@ class Worker:
     def _end_when_empty(self) -> None:
         """Requests in flight finish; who asks nothing is not waited for; late ones are cut off."""
         self._note_hold_up()
+        if self._is_alone and not self._peers.is_alone:  # a successor was there, and we hear of it only now
+            self._go()
+            return
         self._server.close_idle()
         if not self._server.connections or monotonic() >= self._deadline:
             self._ended.set()

@@ -157,7 +157,9 @@ class Laws:
                 listed = set(_paths(after[key])) if key in after else set()
                 for path in _paths(value):
                     found = by_inbox.get(path)
-                    if found is not None and not found.told_to_end and not found.stopped and path not in listed:
+                    if found is None or found.told_to_end or found.stopped or path in listed:
+                        continue
+                    if found.resumed_ns < self._history.made_ns[number]:  # it did not hang when they were made
                         self._trace.fail(f"{process.name} at {number}: {found.name} is no peer any more, and lives")
 
     # -- processes -------------------------------------------------------------------

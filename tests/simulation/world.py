@@ -33,7 +33,7 @@ from tests.simulation.wires import Network, Weather
 
 MS = 1_000_000
 PATIENCE = Patience(silent_s=0.7, hung_s=2.0, start_s=4.0, kill_after_s=0.5)
-DRAIN_S = 0.8
+DRAIN_S = 1.6  # more than a request is held for want of a taker, as any node has it
 WALL_S = 1_800_000_000.0
 
 
