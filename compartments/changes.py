@@ -56,6 +56,7 @@ class Changes:
         """Checked and compiled first; stored and served only when all of them are right."""
         async with self._one:
             loaded = self._configuration.with_services(document, file, self._rollout.live)
+            await asyncio.to_thread(self._ports.open, addresses(loaded.settings))  # before anything is kept
             self._configuration.stored.add(document)
             await self._change_services(loaded)
         names = sorted(parse(document))
@@ -67,6 +68,7 @@ class Changes:
     async def remove_service(self, name: str) -> dict[str, Any]:
         async with self._one:
             loaded = self._configuration.without_service(name)
+            await asyncio.to_thread(self._ports.open, addresses(loaded.settings))
             self._configuration.stored.remove(name)
             await self._change_services(loaded)
         self.audit.note(OPERATOR, "remove service", name)

@@ -108,6 +108,8 @@ class Inbox:
                 return False
             except OSError:
                 data, fds, flags = b"", [], 0
+            for fd in fds:
+                os.set_inheritable(fd, False)  # else executors would keep callers' connections open
             received = None if flags & socket.MSG_TRUNC else _received(data, fds)
             if received is not None:
                 connection = socket.socket(fileno=fds[0])

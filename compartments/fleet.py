@@ -32,9 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Fleet:
-    """`on_change()` is called when a process came, went, or fell silent; `on_death(compartment, lived_s)` when one
-    ended that was not told to.
-    """
+    """`on_change()`: a process came, went or fell silent; `on_death(compartment, lived_s)`: one ended untold."""
 
     def __init__(
         self,
@@ -77,14 +75,10 @@ class Fleet:
         return [process for process in self.workers(compartment) if not process.is_spare]
 
     def outdated(self) -> list[Member]:
-        """Those that run other code than what is installed now, or hold other ports than they should, gates last;
-        those on their way out as well.
-        """
-        old = [
-            process
-            for process in self.processes.values()
-            if process.code != self._site.code or process.addresses != self._launcher.addresses(process.compartment)
-        ]
+        """Those that run other code than is installed, or hold other ports than they should; gates last."""
+        right = self._launcher.addresses
+        every = self.processes.values()
+        old = [p for p in every if (p.code, p.addresses) != (self.code, right(p.compartment))]
         return sorted(old, key=lambda process: process.compartment == GATE)
 
     def hear(self, report: Report) -> bool:
@@ -241,19 +235,20 @@ class Fleet:
                     process.signal(signal.SIGKILL)
                 if late:
                     await asyncio.wait(late)
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._let_tasks_go()
         self.seating.isolation.close()
         self._record()
 
     async def leave(self) -> None:
         """Watches over them no more; they serve on, and are on record for who comes next."""
         self._ending = True
+        await self._let_tasks_go()
+        self._record()
+
+    async def _let_tasks_go(self) -> None:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._record()
 
     def check_hung(self) -> None:
         """Who is silent gets a stand-in, and is ended when that is ready; who is silent for too long is ended."""
@@ -272,6 +267,7 @@ class Fleet:
             spare = await self._spare_of(process)
         except NodeError as error:
             log.error("%s", error.detail)
+            await asyncio.sleep(self._patience.silent_s)  # not at once again
         else:
             spare.is_spare = False
             if process.silent and not process.ended.is_set():
@@ -312,9 +308,12 @@ class Fleet:
         """Until its end; then a successor, when it was not told to end."""
         code = await process.wait()
         self._forget(process)
-        self._on_change()
-        if process.pid and not process.draining and not self._ending:
-            self._on_death(process.compartment, monotonic() - process.started_s)
+        try:
+            self._on_change()
+            if process.pid and not process.draining and not self._ending:
+                self._on_death(process.compartment, monotonic() - process.started_s)
+        except Exception:  # a successor comes whatever that was
+            log.exception("the end of %s was not followed up", process.name)
         if not process.draining and not process.is_spare and not self._ending:
             await self._restart(process, code)
 

@@ -44,7 +44,7 @@ class Follower:
         self._bulletins.connect(bulletin_socket(data_dir))
         self._control = Wire(loop, self._context, zmq.DEALER, self._answered)
         self._control.connect(control_socket(data_dir))
-        self._acknowledging = False
+        self._acknowledging = self._closed = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._check()
         self._report_regularly()
@@ -83,13 +83,15 @@ class Follower:
             self._loop.call_soon(self._send_report)
 
     def _send_report(self) -> None:
+        if self._closed:
+            return
         self._acknowledging = False
         self._control.send([encode(self._report(self.replica.epoch, self.replica.seq))])
 
     def close(self) -> None:
         for timer in self._timers.values():
             timer.cancel()
-        self._acknowledging = True  # nothing more is sent
+        self._closed = True  # nothing more is sent
         self._bulletins.close()
         self._control.close()
         self._context.term()

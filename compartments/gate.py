@@ -46,7 +46,7 @@ class Gate:
         self._listener.setblocking(False)
         self._lender = None
         if settings.lends_at:
-            self._lender = Lender(self._reactor, settings.lends_at, {settings.listen: settings.listener_fd})
+            self._lender = Lender(self._reactor, settings.lends_at, {settings.listen: os.dup(settings.listener_fd)})
         self._peers = Peers()
         self._outbox = Outbox()
         self._waiting: dict[socket.socket, tuple[bytes, int]] = {}  # → (received, since ns)

@@ -69,13 +69,15 @@ def _score(pid: int, priority: Priority) -> None:
     Path(f"/proc/{pid}/oom_score_adj").write_text(str(score))
 
 
-async def rank_session(pid: int, nice: int, name: str) -> None:
-    """Gives the session that the process leads the weight of a niceness.
+async def rank_session(pid: int, nice: int, name: str, holds: Callable[[], bool] = lambda: True) -> None:
+    """Gives the session that the process leads the weight of a niceness, for as long as that `holds`.
 
     Where the kernel schedules by session (autogroup, sched(7)), niceness counts only inside
     one and every session has the same share of a core, whatever the niceness of what it runs.
     """
     for _ in range(_TRIES_MAX):
+        if not holds():
+            return  # another one is asked for by now, or the process has ended
         try:
             _weigh(pid, nice)
             return

@@ -71,13 +71,18 @@ def borrow(paths: Iterable[str]) -> dict[str, socket.socket]:
             continue
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as lender:
             lender.settimeout(_ANSWER_S_MAX)
+            fds: list[int] = []
             try:
                 lender.connect(path)
                 names, fds, _, _ = socket.recv_fds(lender, _MESSAGE_BYTES_MAX, _LISTENERS_MAX)
-            except OSError as error:
+                lent = list(zip(json.loads(names), fds, strict=True))
+            except (OSError, ValueError) as error:  # it hangs, is short of descriptors, or about to end
                 log.warning("%s lends no listening sockets: %s", path, error)
+                for fd in fds:
+                    os.close(fd)
                 continue
-        for address, fd in zip(json.loads(names), fds, strict=True):
+        for address, fd in lent:
+            os.set_inheritable(fd, False)
             if address in found:
                 os.close(fd)
             else:

@@ -1,4 +1,4 @@
-"""Changes that are taken back because workers died of them, until somebody changes them again.
+"""Changes that are taken back because workers died of them, until they are changed again or the supervisor is.
 
 Rule: what is to blame is `compartments.suspects`'; here it is remembered what was deployed, and
 what is deployed instead. A version that is to blame counts as damaged (`rollout`); a plan is
@@ -34,10 +34,10 @@ class Reversals:
             found[name] = _instead(wanted[name], before)
         return found
 
-    def note(self, wanted: Mapping[str, Deployment], now_s: float) -> None:
-        """What is deployed from now on; what is another than before is a suspect."""
+    def note(self, wanted: Mapping[str, Deployment], now_s: float, *, suspect: bool = True) -> None:
+        """What is deployed from now on; what is another than before is a suspect, unless it is what was taken back."""
         before, self._deployed = self._deployed, dict(wanted)
-        if before is None:
+        if before is None or not suspect:
             return
         by_compartment: dict[str, list[Change]] = {}
         for name, item in wanted.items():

@@ -91,10 +91,10 @@ class Rollout:
         self.look(settings.datasets)
         self.publish()
 
-    def publish(self) -> None:
-        """Makes the facts what settings and live versions ask for, in one bulletin."""
+    def publish(self, *, suspect: bool = True) -> None:
+        """Makes the facts what settings and live versions ask for, in one bulletin. `suspect`: see `Reversals.note`."""
         wanted = self.wanted()
-        self.reversals.note(wanted, monotonic())
+        self.reversals.note(wanted, monotonic(), suspect=suspect)
         entries = {deploy_key(name): _encode(item) for name, item in wanted.items()}
         for name, choice in self.choices.items():
             if choice.standby is not None:
@@ -222,9 +222,8 @@ class Rollout:
 
     def _served(self, names: Iterable[str]) -> list[Deployment]:
         """Of the services named, those that there are and that have a plan."""
-        known = (name for name in names if name in self.settings.services)
-        made = (self.planning.deployment(self.settings, name, self.live) for name in known)
-        return [item for item in made if item.plan is not None]
+        wanted = self.wanted()
+        return [wanted[name] for name in names if name in wanted and wanted[name].plan is not None]
 
     def _all_followed(self) -> bool:
         """Every process that listens has acted on the newest facts."""
@@ -333,7 +332,7 @@ class Rollout:
         plans = [change for change in changes if not change.new_versions]
         for change in plans:
             self.reversals.hold_back(change)
-        self.publish()
+        self.publish(suspect=False)
         names = [f"{dataset}@{version}" for dataset, version in versions] + [f"service {c.service}" for c in plans]
         return f"taken back: {', '.join(names)}: {reason}"
 

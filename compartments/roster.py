@@ -109,6 +109,8 @@ def is_there(entry: Entry) -> bool:
         return start_ticks(entry.pid) == entry.ticks
     except (ProcessLookupError, PermissionError):
         return False
+    except OSError:  # out of descriptors: that says nothing of the process
+        return True
 
 
 def _boot() -> str:

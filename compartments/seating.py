@@ -7,6 +7,7 @@ Only a process that is ready, or cannot wait, takes its compartment's cores.
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any
 
 from compartments.isolation import Isolation
@@ -43,10 +44,15 @@ class Seating:
             self._own(self._hurry(process))
         if process.nice != nice:
             process.nice = nice
-            self._own(rank_session(process.pid, nice, process.name))
+            holds = partial(_holds, process, nice)
+            self._own(rank_session(process.pid, nice, process.name, holds))
 
     async def _hurry(self, process: Member) -> None:
         await asyncio.sleep(QUIET_S)
         if not process.was_ready and not process.ended.is_set():
             process.is_quiet = False
             self.seat(process)
+
+
+def _holds(process: Member, nice: int) -> bool:
+    return process.nice == nice and not process.ended.is_set()

@@ -24,6 +24,7 @@ from compartments.code import code_id, passes
 from compartments.configuration import Configuration
 from compartments.first_loads import FirstLoads
 from compartments.fleet import Fleet
+from compartments.heart import Heart
 from compartments.isolation import Isolation
 from compartments.launcher import Launcher, Site
 from compartments.ledger import Ledger
@@ -43,8 +44,6 @@ from havok.settings import Settings
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT_S = 0.05  # a bulletin and three heartbeats in a row lost, at 30 %: 1 in 100, and still in time
-LATE_S = 0.2  # a beat as late means that reports were not heard either
 REPLY_S = 0.1  # for the answer to an upgrade to leave, before who gave it is gone
 WATCH_S = 1.0  # how often pointers are looked at, for changes nobody announced
 
@@ -78,7 +77,6 @@ class Supervisor:
         self._check_command = check_command
         self._inherited = dict(inherited or {})
         self._hands_on = False
-        self._awake_s = monotonic()
 
     # -- life ------------------------------------------------------------------------
 
@@ -111,10 +109,10 @@ class Supervisor:
             log.info("adopted %d processes of an earlier supervisor", self.fleet.adopt(left))
         self.rollout.begin(self.settings)
         self._announcer.tell_peers(self.fleet.workers())
-        self._awake_s = monotonic()
+        self._heart = Heart(self.fleet, self._ledger, self._announcer, self._broadcast)
         self._bus.open(self.data_dir)  # now that all facts are there: nobody must see half of them
         self.fleet.resize(self.settings.compartments)
-        self._own(self._beat())  # who connects only now must hear of it, or the next step waits for him
+        self._own(self._heart.run())  # who connects only now must hear of it, or the next step waits for him
         await self.rollout.apply(self.settings)
         for choice in self.rollout.choices.values():
             if choice.fault is not None:
@@ -144,7 +142,8 @@ class Supervisor:
         Of an upgrade: leaves everything to the successor, and returns the descriptors that it is to inherit.
         """
         await self._ended.wait()
-        if not self._hands_on:
+        hands_on = self._hands_on
+        if not hands_on:
             await self.fleet.end()
             self._ports.close()
         for task in list(self._tasks):
@@ -152,6 +151,9 @@ class Supervisor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._hands_on:
             await self.fleet.leave()
+        elif hands_on:  # told to stop meanwhile
+            await self.fleet.end()
+            self._ports.close()
         self._bus.close()
         if self._hands_on:
             return {LOCK: self._lock, **{quote(name, safe=""): fd for name, fd in self._ports.duplicates().items()}}
@@ -187,25 +189,8 @@ class Supervisor:
     def _broadcast(self, message: messages.Broadcast) -> None:
         self._bus.broadcast(message)
 
-    async def _beat(self) -> None:
-        while True:
-            self._wake()
-            self._broadcast(self._ledger.heartbeat())
-            self.fleet.check_hung()
-            self._announcer.tell_peers(self.fleet.workers())
-            await asyncio.sleep(HEARTBEAT_S)
-
-    def _wake(self) -> None:
-        """Before anybody is judged by his silence: were we ourselves held up, and heard nobody?"""
-        now = monotonic()
-        late_s = now - self._awake_s - HEARTBEAT_S
-        self._awake_s = now
-        if late_s > LATE_S:
-            log.warning("the supervisor was held up for %.1f s", late_s)
-            self.fleet.excuse(late_s)
-
     def _receive(self, frames: list[bytes]) -> None:
-        self._wake()
+        self._heart.wake()
         identity, *_, body = frames
         try:
             message = messages.decode_inbound(body)
@@ -237,7 +222,7 @@ class Supervisor:
         self.rollout.heard()
 
     def _fleet_changed(self) -> None:
-        self._wake()
+        self._heart.wake()
         self._wires = {name: wire for name, wire in self._wires.items() if name in self.fleet.processes}
         self._announcer.tell_peers(self.fleet.workers())
         self.rollout.heard()

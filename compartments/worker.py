@@ -41,6 +41,8 @@ class Worker:
         """
         self._settings = settings
         self._loop = start_loop(self._begin_drain, settings.fds)
+        for fd in settings.listeners.values():
+            os.set_inheritable(fd, False)  # executors are not to hold them
         self._ended = asyncio.Event()
         self._draining = self._is_alone = False
         self._deadline = self._moved_s = self._looked_s = 0.0  # of a drain: its end, the last move, the last look

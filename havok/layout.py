@@ -27,7 +27,7 @@ from havok.errors import NodeError
 SOCKET_PATH_BYTES_MAX = 107  # sun_path less its NUL, Linux
 _POINTER_BYTES = 64  # a version id has 25
 _SHORT_DIR = Path("/tmp")  # anybody may write there: `make_run_dir` checks whose it is
-_LONGEST_SOCKET = "w-9999999-9999.sock"
+_LONGEST_SOCKET = "w-9999999-999999999.ports"
 
 
 class RefusedLoad(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ from time import monotonic
 
 import pytest
 
+from compartments.member import Patience
 from havok import messages
 from tests.compartments.client import Client, Load, request
 from tests.compartments.deadline import until
@@ -143,6 +144,7 @@ def test_the_high_priority_is_prompt_while_the_low_worker_is_stopped(mixed: Node
 
 def test_a_low_worker_killed_with_requests_in_hand(node: Node) -> None:
     """What may be repeated is answered by its sibling, at once; what may not is refused."""
+    node.patience = Patience(silent_s=30.0, hung_s=60.0)  # the one that is stopped is to be replaced by nobody yet
     started = mixed_node(node, low=2)
     victim, sibling = started.worker_pids("two")
     clients = [started.client() for _ in range(12)]

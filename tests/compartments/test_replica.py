@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compartments.follower import CHECK_S
+from compartments.heart import HEARTBEAT_S
 from compartments.ledger import Ledger
 from compartments.replica import RESYNC_EVERY_NS, Replica
-from compartments.supervisor import HEARTBEAT_S
 from havok.messages import Bulletin, Heartbeat, State
 
 MS = 1_000_000

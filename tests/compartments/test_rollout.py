@@ -17,7 +17,7 @@ from havok.manifest import MANIFEST_FILE
 from tests import snapshots
 from tests.compartments.client import Answer, Load, request, whole
 from tests.compartments.deadline import until
-from tests.compartments.node import Node, descriptors, maps, open_files, send_signal, service
+from tests.compartments.node import Node, files, maps, open_files, send_signal, service
 
 
 def held(node: Node, version: str) -> bool:
@@ -31,7 +31,7 @@ def held(node: Node, version: str) -> bool:
 
 
 def no_more_than(pid: int, fds: int, rows: int) -> bool:
-    return descriptors(pid) <= fds and len(maps(pid, "rows.mdb")) <= rows
+    return files(pid) <= fds and len(maps(pid, "rows.mdb")) <= rows
 
 
 def answered_version(node: Node, name: str = "a") -> str:
@@ -61,10 +61,10 @@ def test_swapping_back_and_forth_is_quick_and_leaks_nothing(node: Node) -> None:
     node.start()
     pids = node.worker_pids()
     times = []
-    with Load(("127.0.0.1", node.port), ["a", "b", "c"], threads=4) as load:
+    with Load(("127.0.0.1", node.port), ["a", "b", "c"], threads=4, gap_s=0.002) as load:
         until(lambda: load.asked > 100)
         node.swap(versions[0])
-        before = [(descriptors(pid), len(maps(pid, "rows.mdb"))) for pid in pids]
+        before = [(files(pid), len(maps(pid, "rows.mdb"))) for pid in pids]
         for n in range(1, 101):
             snapshots.point(node.data_dir, "things", versions[n % 2])
             times.append(node.request(messages.ActivateRequest("things"))["ms"])

@@ -149,7 +149,7 @@ def _processes(patch: pytest.MonkeyPatch, world: Any) -> None:
     async def rank_session(*args: object) -> None:
         pass
 
-    system = Named(os, getpid=lambda: loop.current.pid)
+    system = Named(os, getpid=lambda: loop.current.pid, set_inheritable=lambda *args: None)
     for module in (worker, gate):
         patch.setattr(module, "start_loop", start_loop)
         patch.setattr(module, "Lender", Nothing)
