@@ -20,7 +20,7 @@ from compartments.isolation import Isolation
 from compartments.launcher import GATE, Launcher, Site
 from compartments.listeners import lending_path
 from compartments.member import Member, Patience
-from compartments.restarts import Restarts, after_death
+from compartments.restarts import GATE_S, LONGEST_S, Restarts, after_death
 from compartments.roster import Roster, write_roster
 from compartments.seating import Seating
 from compartments.staffing import surplus
@@ -328,7 +328,8 @@ class Fleet:
     async def _restart(self, process: Member, code: int | None) -> None:
         lived_s = monotonic() - process.started_s
         record = self._restarts.get(process.compartment, Restarts())
-        self._restarts[process.compartment], wait_s = after_death(record, lived_s, random.random())
+        longest_s = GATE_S if process.compartment == GATE else LONGEST_S
+        self._restarts[process.compartment], wait_s = after_death(record, lived_s, random.random(), longest_s)
         why = "ended" if code is None else f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
         log.warning("%s (pid %d) %s; a new one starts in %.1f s", process.name, process.pid, why, wait_s)
         await asyncio.sleep(wait_s)
