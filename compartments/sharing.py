@@ -37,6 +37,9 @@ def capacity_of(marks: Watermarks) -> float:
     return min(CAPACITY_MAX, (marks.high + 1.0) / 2)
 
 
+CONTENDED_MIN = 5  # looks in a row: half a second; services that follow upon each other do not compete
+
+
 class Sharing:
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -45,6 +48,7 @@ class Sharing:
         self._standing: Standing | None = None
         self._flows: dict[str, Flow] = {}
         self._since_ns = 0
+        self._contended = 0  # looks in a row at which several services were asked
         self._counts: dict[bytes, int] = {}
         self._asked_ns: dict[bytes, int] = {}  # by path, when its count was last seen to grow
         self.shed: Counter[str] = Counter()  # by service, since the start
@@ -87,7 +91,12 @@ class Sharing:
         for name, usage in usages.items():
             if usage.shed:
                 self.shed[name] += usage.shed
-        before, self._flows = self._flows, share(self._flows, usages, passed_ns, capacity_of(self._marks))
+        asking = [name for name, usage in usages.items() if usage.offered]
+        before, found = self._flows, {}
+        self._contended = self._contended + 1 if len(asking) > 1 else 0
+        if self._contended >= CONTENDED_MIN:  # whom nobody else wants anything beside may have all
+            found = share(self._flows, usages, passed_ns, capacity_of(self._marks))
+        self._flows = found
         for name in before.keys() | self._flows.keys():
             if name in routes:
                 flow = self._flows.get(name)
