@@ -48,6 +48,7 @@ class Changes:
         """Reads and applies the configuration. Raises ConfigError; then nothing changed."""
         async with self._one:
             loaded = self._configuration.changed()
+            await self._open_ports(loaded)
             await self._adopt(loaded)
         self.audit.note(OPERATOR, "reload", "configuration")
         self._load_first(loaded.settings.datasets)  # those that failed may be mended by now
@@ -56,7 +57,7 @@ class Changes:
         """Checked and compiled first; stored and served only when all of them are right."""
         async with self._one:
             loaded = self._configuration.with_services(document, file, self._rollout.live)
-            await asyncio.to_thread(self._ports.open, addresses(loaded.settings))  # before anything is kept
+            await self._open_ports(loaded)  # before anything is kept
             self._configuration.stored.add(document)
             await self._change_services(loaded)
         names = sorted(parse(document))
@@ -68,7 +69,7 @@ class Changes:
     async def remove_service(self, name: str) -> dict[str, Any]:
         async with self._one:
             loaded = self._configuration.without_service(name)
-            await asyncio.to_thread(self._ports.open, addresses(loaded.settings))
+            await self._open_ports(loaded)
             self._configuration.stored.remove(name)
             await self._change_services(loaded)
         self.audit.note(OPERATOR, "remove service", name)
@@ -93,9 +94,12 @@ class Changes:
         self.audit.note(OPERATOR, "scale", request.compartment, said)
         return {"workers": workers.min, "max": workers.max, "low": marks.low, "high": marks.high}
 
+    async def _open_ports(self, loaded: Loaded) -> None:
+        """Raises NodeError for one that cannot be had; then none was opened."""
+        await asyncio.to_thread(self._ports.open, addresses(loaded.settings))
+
     async def _adopt(self, loaded: Loaded) -> None:
         before = self._configuration.settings
-        await asyncio.to_thread(self._ports.open, addresses(loaded.settings))
         self._configuration.adopt(loaded)
         await self._apply(before)
         if self._fleet.outdated():  # a compartment has another port of its own

@@ -43,7 +43,7 @@ class Fleet:
         on_death: Callable[[str, float], None],
         isolation: Isolation,
     ) -> None:
-        self._site = site
+        self.site = site
         self._launcher = launcher
         self.seating = Seating(isolation, self._own)
         self._patience = patience
@@ -54,7 +54,6 @@ class Fleet:
         self._restarts: dict[str, Restarts] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ending = False
-        self.code = site.code
         self.renewal_fault: str | None = None  # why the last process that was to be replaced was not
         self.processes: dict[str, Member] = {}
 
@@ -78,7 +77,7 @@ class Fleet:
         """Those that run other code than is installed, or hold other ports than they should; gates last."""
         right = self._launcher.addresses
         every = self.processes.values()
-        old = [p for p in every if (p.code, p.addresses) != (self.code, right(p.compartment))]
+        old = [p for p in every if (p.code, p.addresses) != (self.site.code, right(p.compartment))]
         return sorted(old, key=lambda process: process.compartment == GATE)
 
     def hear(self, report: Report) -> bool:
@@ -346,4 +345,4 @@ class Fleet:
 
     def _record(self) -> None:
         entries = [process.entry for process in self.processes.values() if process.pid and not process.ended.is_set()]
-        write_roster(self._site.data_dir, entries)
+        write_roster(self.site.data_dir, entries)

@@ -69,7 +69,7 @@ def _score(pid: int, priority: Priority) -> None:
     Path(f"/proc/{pid}/oom_score_adj").write_text(str(score))
 
 
-async def rank_session(pid: int, nice: int, name: str, holds: Callable[[], bool] = lambda: True) -> None:
+async def rank_session(pid: int, nice: int, name: str, holds: Callable[[], bool]) -> None:
     """Gives the session that the process leads the weight of a niceness, for as long as that `holds`.
 
     Where the kernel schedules by session (autogroup, sched(7)), niceness counts only inside

@@ -4,11 +4,12 @@ Rule: each worker decides by itself. Connections are spread over the workers of 
 them is asked is what all are asked; what it knows of itself is of now, and needs nobody to tell it.
 
 Below the low mark of its compartment nothing is measured and everybody may use all of it. Above, as long as
-more than one service is asked, the loop's time is written down by service, and `engine.shares` says who
-asks for more than its share of CAPACITY, the middle between the high mark and a full loop, so that a
-compartment that sheds is seen to be high by whoever may give it more workers. Measuring begins with the
-first report above the mark. It ends when the load was calm for as long as `watermarks` wants and nobody is
-limited: on a shared core little CPU is a full load, and the queue that told so is gone once it is shed.
+more than one service is asked, the loop's time is written down by service. Once several were asked at each of
+CONTENDED_MIN looks, `engine.shares` says who asks for more than its share of CAPACITY, the middle between the
+high mark and a full loop, so that a compartment that sheds is seen to be high by whoever may give it more
+workers. Measuring begins with the first report above the mark. It ends when the load was calm for as long as
+`watermarks` wants and nobody is limited: on a shared core little CPU is a full load, and the queue that told so
+is gone once it is shed.
 """
 
 from collections import Counter
@@ -26,6 +27,7 @@ from engine.shares import observe as share
 from havok.settings import Watermarks
 
 WINDOW_NS_MIN = 50_000_000  # reports after changes come sooner
+CONTENDED_MIN = 5  # looks in a row, half a second: services that merely follow upon each other do not compete
 CAPACITY_MAX = 0.9  # a loop that never rests spends about 0.95 in requests: what is beyond could not be seen
 ASKED_NS = 2_000_000_000  # a service that was asked as lately shares; a thousand of them are counted within 1.6 s
 
@@ -35,9 +37,6 @@ _decode_marks = msgspec.msgpack.Decoder(Watermarks).decode
 def capacity_of(marks: Watermarks) -> float:
     """Of the loop's time, for requests."""
     return min(CAPACITY_MAX, (marks.high + 1.0) / 2)
-
-
-CONTENDED_MIN = 5  # looks in a row: half a second; services that follow upon each other do not compete
 
 
 class Sharing:
@@ -91,12 +90,11 @@ class Sharing:
         for name, usage in usages.items():
             if usage.shed:
                 self.shed[name] += usage.shed
-        asking = [name for name, usage in usages.items() if usage.offered]
-        before, found = self._flows, {}
-        self._contended = self._contended + 1 if len(asking) > 1 else 0
-        if self._contended >= CONTENDED_MIN:  # whom nobody else wants anything beside may have all
-            found = share(self._flows, usages, passed_ns, capacity_of(self._marks))
-        self._flows = found
+        asking = sum(usage.offered > 0 for usage in usages.values())
+        self._contended = self._contended + 1 if asking > 1 else 0
+        before, self._flows = self._flows, {}
+        if self._contended >= CONTENDED_MIN:
+            self._flows = share(before, usages, passed_ns, capacity_of(self._marks))
         for name in before.keys() | self._flows.keys():
             if name in routes:
                 flow = self._flows.get(name)

@@ -41,7 +41,7 @@ def status(
         "zone": settings.node.zone,
         "listen": settings.node.listen,
         "admin": settings.node.admin,
-        "supervisor": {"pid": os.getpid(), "epoch": seq[0], "seq": seq[1], "code": fleet.code},
+        "supervisor": {"pid": os.getpid(), "epoch": seq[0], "seq": seq[1], "code": fleet.site.code},
         "outdated": len(fleet.outdated()),
         "renewal_fault": fleet.renewal_fault,
         "gate": {"pids": [process.pid for process in fleet.gates() if process.pid]},

@@ -306,7 +306,7 @@ class Connection(Answered):
 
     @property
     def idle(self) -> bool:
-        return self.phase == IDLE or (self.phase == HEAD and not self.buffer)
+        return not self.closed and (self.phase == IDLE or (self.phase == HEAD and not self.buffer))
 
     @property
     def parcel(self) -> tuple[socket.socket, bytes, int]:

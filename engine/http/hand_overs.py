@@ -91,7 +91,7 @@ class HandOvers:
         if not self._moving:
             self._moving = list(self._server.connections)
         for connection in self._moving[-MOVES_MAX:]:
-            if not connection.closed and connection.idle and not self.hand_over(connection, self._server.compartment):
+            if connection.idle and not self.hand_over(connection, self._server.compartment):
                 break  # nobody takes more for now; its turn comes again
         del self._moving[-MOVES_MAX:]
         return len(self._server.connections)

@@ -46,6 +46,7 @@ def test_a_connection_arrives_with_exactly_its_bytes(room: Room, size: int) -> N
     ((sock, received),) = room.taken
     assert received == content
     assert not sock.getblocking()
+    assert not sock.get_inheritable(), "an executor would keep it open"
     sock.send(b"hello")
     assert client.recv(5) == b"hello", "it is the very connection"
     client.close()

@@ -1,12 +1,15 @@
 """What an earlier supervisor left is taken over."""
 
 import signal
+import socket
+from pathlib import Path
 from time import monotonic
 
+from compartments.listeners import borrow, lending_path
 from compartments.roster import Entry, read_roster, write_roster
 from tests.compartments.client import request
 from tests.compartments.deadline import until
-from tests.compartments.node import Node, send_signal
+from tests.compartments.node import Node, open_files, send_signal
 from tests.compartments.test_fleet import answered, gone
 
 
@@ -99,3 +102,34 @@ def test_one_that_is_not_on_record_is_told_to_end(node: Node) -> None:
         until(node.is_serving)
         assert client.get("a").status == 200
     assert stranger not in node.worker_pids("one")
+
+
+def test_a_gate_that_drains_lends_its_port_still(node: Node) -> None:
+    """It has closed its own end; whoever takes over then must have a listening socket, not what came to its number."""
+    node.load(1)
+    node.start()
+    node.kill_supervisor()
+    gate = next(entry for entry in recorded(node) if entry.compartment == "gate")
+    with node.client() as half:
+        half.send(b"GET /v1/a")  # it is waited for, so that the drain takes its time
+        send_signal(gate.pid, signal.SIGTERM)
+        until(lambda: not is_accepted_by(gate.pid, node.port), what="its own end is closed")
+        (lent,) = borrow([lending_path(gate.inbox)]).values()
+        assert lent.getsockname() == ("127.0.0.1", node.port)
+        assert lent.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) == 1
+        lent.close()
+
+
+def is_accepted_by(pid: int, port: int) -> bool:
+    """Whether the process has more than one descriptor of the listening socket: to accept, and to lend."""
+    inodes = {line.split()[9] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if is_listener(line, port)}
+    return held(pid, inodes) > 1
+
+
+def is_listener(line: str, port: int) -> bool:
+    fields = line.split()
+    return fields[3] == "0A" and fields[1].endswith(f":{port:04X}")
+
+
+def held(pid: int, inodes: set[str]) -> int:
+    return sum(name.removeprefix("socket:[").removesuffix("]") in inodes for name in open_files(pid, "socket:"))

@@ -1,5 +1,6 @@
 """Cores, memory and precedence of real workers, and how they change."""
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from compartments.limits import limit
+from compartments.limits import limit, rank_session
 from havok.settings import CompartmentSettings
 from tests.compartments.deadline import until
 from tests.compartments.node import Node
@@ -117,3 +118,26 @@ def test_a_limit_that_is_refused_keeps_no_other_back(
     assert [record.message for record in caplog.records] == [
         "it keeps its niceness as it is: [Errno 1] Operation not permitted"
     ]
+
+
+def test_a_weight_that_was_overtaken_is_not_set_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel takes ten a second: an older wish that waits its turn must not win over a newer one."""
+    asked: list[int] = []
+    wanted = 15
+
+    def weigh(_pid: int, nice: int) -> None:
+        nonlocal wanted
+        asked.append(nice)
+        if len(asked) == 1:
+            wanted = 0
+            raise BlockingIOError
+
+    monkeypatch.setattr("compartments.limits._weigh", weigh)
+    monkeypatch.setattr("compartments.limits._TRY_AGAIN_S", 0)
+
+    async def run() -> None:
+        await rank_session(1, 15, "one-1", lambda: wanted == 15)
+        await rank_session(1, 0, "one-1", lambda: wanted == 0)
+
+    asyncio.run(run())
+    assert asked == [15, 0]

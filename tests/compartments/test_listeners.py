@@ -38,6 +38,7 @@ def test_what_is_borrowed_is_the_same_socket(drive: Driver, tmp_path: Path) -> N
             "node": one.getsockname(),
             "own": two.getsockname(),
         }
+        assert not any(sock.get_inheritable() for sock in borrowed.values())
         address = one.getsockname()
     with socket.create_connection(address):
         taken, _ = borrowed["node"].accept()  # though who lent it has closed it
@@ -65,6 +66,31 @@ def test_who_hangs_is_passed_over(
         borrowed["node"].close()
     lender.close()
     reactor.close()
+
+
+@pytest.mark.parametrize("said", [b"", b"[", b'["a", "b"]'])
+def test_who_says_what_cannot_be_is_passed_over(
+    drive: Driver, tmp_path: Path, said: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It ends just now, or is short of descriptors: two names and one socket."""
+    path = str(tmp_path / "odd.ports")
+    before = len(os.listdir("/proc/self/fd"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door, socket.create_server(("127.0.0.1", 0)) as one:
+        door.bind(path)
+        door.listen()
+        door.setblocking(False)
+
+        def lend() -> None:
+            drive.loop.remove_reader(door.fileno())
+            borrower, _ = door.accept()
+            with borrower:
+                if said:
+                    socket.send_fds(borrower, [said], [one.fileno()])
+
+        drive.loop.add_reader(door.fileno(), lend)
+        assert in_thread(drive, [path]) == {}
+    assert "lends no listening sockets" in caplog.text
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_nobody_lends(tmp_path: Path) -> None:

@@ -126,4 +126,11 @@ def test_a_port_that_is_taken_refuses_the_reload(node: Node) -> None:
         node.write()
         with pytest.raises(NodeError, match=r"cannot listen on .* \(compartments\.one\.listen\)"):
             node.request(messages.ReloadRequest())
+        document = '[services.c]\nkind = "kv"\ndataset = "things"\ncompartment = "one"\n'
+        with pytest.raises(NodeError, match=r"compartments\.one\.listen"):
+            node.request(messages.AddServiceRequest(document))
     assert node.status()["compartments"]["one"]["listen"] is None
+    del node.compartments["one"]["listen"]
+    node.write()
+    node.request(messages.ReloadRequest())
+    assert "c" not in node.status()["services"], "what was refused is not kept"

@@ -1,6 +1,8 @@
 """What workers die of is taken back: a version, a plan, one change after the other."""
 
+import signal
 import struct
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from havok.manifest import MANIFEST_FILE, ROWS_FILE, encode_manifest, hash_file,
 from tests import snapshots
 from tests.compartments.client import Load
 from tests.compartments.deadline import until
-from tests.compartments.node import Node
+from tests.compartments.node import Node, send_signal
 from tests.compartments.test_fleet import answered
 
 PAGE_BYTES, FLAGS_AT, LOWER_AT, BRANCH = 4096, 10, 12, 1
@@ -55,6 +57,19 @@ def test_the_newest_change_of_the_compartment_goes_first_then_the_one_before() -
     (change,) = reversals.died("one", 0.3, 7)
     assert (change.new_versions, change.after.plan) == ((), item("a", 2).plan)
     assert die(reversals, 8) == [], "nothing is left to take back"
+
+
+def test_what_was_put_back_is_no_suspect() -> None:
+    """Else its own reversal would be the newest change, and what kills would be served again."""
+    reversals = Reversals()
+    reversals.note(deployed(item("a")), 0)
+    wanted = deployed(item("a", 2))
+    reversals.note(wanted, 1)
+    for change in [change for _ in range(DEATHS) for change in reversals.died("one", 0.3, 2)]:
+        reversals.hold_back(change)
+    reversals.note(reversals.overlaid(wanted), 3, suspect=False)
+    assert die(reversals, 4) == []
+    assert reversals.overlaid(wanted) == deployed(item("a"))
 
 
 def test_changes_of_one_moment_go_together() -> None:
@@ -115,6 +130,10 @@ def deadly(data_dir: Path, number: int) -> str:
     return version
 
 
+def replaced(node: Node, pid: int) -> bool:
+    return pid not in node.worker_pids("one")
+
+
 def test_a_version_that_kills_workers_is_taken_back_and_nobody_else_notices(node: Node) -> None:
     """FAULTS 5."""
     good = node.load(1)
@@ -134,5 +153,11 @@ def test_a_version_that_kills_workers_is_taken_back_and_nobody_else_notices(node
     assert "died again and again" in status["datasets"]["things"]["fault"]
     (entry,) = [entry for entry in node.audit() if entry.action == "take_back"]
     print(entry.time, entry.reason)
+    for _ in range(DEATHS):  # of whatever else: the good one stays
+        (pid,) = node.worker_pids("one")
+        send_signal(pid, signal.SIGKILL)
+        until(partial(replaced, node, pid), 10)
+        until(node.is_serving, 20)
+    assert node.status()["datasets"]["things"]["live"] == good
     assert f"things@{bad}" in entry.reason
     assert others.failures == []

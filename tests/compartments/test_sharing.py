@@ -67,6 +67,22 @@ def test_a_service_alone_shares_with_nobody(looking: Looking) -> None:
     assert not looking.server.measured
 
 
+def test_services_that_follow_upon_each_other_do_not_compete(looking: Looking) -> None:
+    """Each fills the worker, one after the other; for a few looks, the one that ends is asked as well."""
+    looking.look(CALM, a=1, v=1)
+    for _ in range(3):
+        for _ in range(15):
+            looking.look(FULL, a=1000)
+        looking.look(FULL, a=1000, v=1000)
+        looking.look(FULL, a=1000, v=1000)
+        for _ in range(15):
+            looking.look(FULL, v=1000)
+    assert looking.server.measured
+    assert looking.sharing.shed == {}
+    for name in ("a", "v"):
+        assert looking.budget(name)[0].budget.admit(looking.now)
+
+
 def test_above_it_who_is_over_its_share_is_shed(looking: Looking) -> None:
     looking.look(CALM, a=1, v=1)
     for _ in range(3):
