@@ -71,6 +71,8 @@ class Gate:
         await self._ended.wait()
         self._follower.close()
         self._sweeper.cancel()
+        if self._lender is not None:
+            self._lender.close()
         self._outbox.close()
         self._reactor.close()
 

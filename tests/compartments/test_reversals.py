@@ -136,6 +136,7 @@ def replaced(node: Node, pid: int) -> bool:
 
 def test_a_version_that_kills_workers_is_taken_back_and_nobody_else_notices(node: Node) -> None:
     """FAULTS 5."""
+    node.load(0)
     good = node.load(1)
     node.datasets["others"] = {"key": ["id"]}
     node.load(1, "others")
