@@ -32,7 +32,7 @@ from bench.http import end_on_sigterm
 from bench.machine import Machine, look
 from bench.node import COMPARTMENT, Contents, Dataset, Node, Service, Status, node_missing
 from bench.process import REPOSITORY, StartFailed, get
-from bench.report import Skipped, end_if_failed, print_remarks, print_small, print_verdicts, wide_console, write_json
+from bench.report import Skipped, conclude, wide_console
 from bench.workload import Request
 
 DATASET, SERVICE = "numbers", "window"
@@ -285,13 +285,7 @@ def main(argv: Sequence[str]) -> None:
     console = wide_console()
     report = measure(options, console)
     print_stretches(console, report.rate, report.stretches)
-    print_verdicts(console, report.bars)
-    print_remarks(console, report.machine, report.skipped)
-    if chosen.small:
-        print_small(console)
-    if chosen.json:
-        write_json(chosen.json, report)
-    end_if_failed(report.skipped)
+    conclude(console, report, small=chosen.small, json=chosen.json)
 
 
 if __name__ == "__main__":

@@ -22,20 +22,7 @@ from bench.cpu import assign_cores
 from bench.machine import Machine, look
 from bench.peer import Peer
 from bench.peers import aiohttp_lmdb, fastapi_redis, havok, nginx, redis, roapi
-from bench.report import (
-    Figures,
-    Row,
-    Skipped,
-    end_if_failed,
-    figures,
-    over,
-    print_figures,
-    print_remarks,
-    print_small,
-    print_verdicts,
-    wide_console,
-    write_json,
-)
+from bench.report import Figures, Row, Skipped, conclude, figures, over, print_figures, wide_console
 
 PEERS: tuple[Peer, ...] = (
     nginx.Nginx(),
@@ -122,13 +109,7 @@ def main(argv: Sequence[str]) -> None:
     report = measure(options, console)
     keys = "all keys in turn" if options.many_keys else "one key"
     print_figures(console, report.rows, f"{options.rounds} × {options.seconds:g} s, 32 connections, {keys}")
-    print_verdicts(console, report.bars)
-    print_remarks(console, report.machine, report.skipped)
-    if options.small:
-        print_small(console)
-    if json_path:
-        write_json(json_path, report)
-    end_if_failed(report.skipped)
+    conclude(console, report, small=options.small, json=json_path)
 
 
 if __name__ == "__main__":

@@ -31,19 +31,7 @@ from bench.machine import Machine, look
 from bench.node import Contents, Dataset, Node, Service, node_missing
 from bench.peer import Drive, Place, Running
 from bench.questions import ROUTE_DELAYS, datasets, questions
-from bench.report import (
-    Figures,
-    Row,
-    Skipped,
-    end_if_failed,
-    figures,
-    print_figures,
-    print_remarks,
-    print_small,
-    print_verdicts,
-    wide_console,
-    write_json,
-)
+from bench.report import Figures, Row, Skipped, conclude, figures, print_figures, wide_console
 from bench.workload import Request
 from bench.wrk import CONNECTIONS, ClientFailed, Observed
 
@@ -259,13 +247,7 @@ def main(argv: Sequence[str]) -> None:
     report = measure(options, console)
     print_figures(console, report.rows, f"{options.rounds} × {options.seconds:g} s, {CONNECTIONS} connections")
     print_waits(console, report.waits)
-    print_verdicts(console, report.bars)
-    print_remarks(console, report.machine, report.skipped)
-    if chosen.small:
-        print_small(console)
-    if chosen.json:
-        write_json(chosen.json, report)
-    end_if_failed(report.skipped)
+    conclude(console, report, small=chosen.small, json=chosen.json)
 
 
 if __name__ == "__main__":

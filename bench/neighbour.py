@@ -32,7 +32,7 @@ from bench.machine import Machine, look
 from bench.node import Contents, Dataset, Node, Service, node_missing
 from bench.process import StartFailed
 from bench.questions import ROUTE_DELAYS, datasets, questions
-from bench.report import Skipped, end_if_failed, print_remarks, print_small, print_verdicts, wide_console, write_json
+from bench.report import Skipped, conclude, wide_console
 from bench.workload import Request
 from bench.wrk import wrk_drive, wrk_missing
 
@@ -187,13 +187,7 @@ def main(argv: Sequence[str]) -> None:
     console = wide_console()
     report = measure(options, console)
     print_stretches(console, report.stretches)
-    print_verdicts(console, report.bars)
-    print_remarks(console, report.machine, report.skipped)
-    if chosen.small:
-        print_small(console)
-    if chosen.json:
-        write_json(chosen.json, report)
-    end_if_failed(report.skipped)
+    conclude(console, report, small=chosen.small, json=chosen.json)
 
 
 if __name__ == "__main__":

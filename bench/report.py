@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
+from typing import Protocol
 
 import msgspec
 from rich.console import Console
@@ -205,6 +206,29 @@ def print_small(console: Console) -> None:
 
 def write_json(path: Path, report: msgspec.Struct) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
+
+
+class Concluded(Protocol):
+    """What the report of every benchmark with bars has."""
+
+    @property
+    def machine(self) -> Machine: ...
+    @property
+    def bars(self) -> Sequence[Verdict]: ...
+    @property
+    def skipped(self) -> Sequence[Skipped]: ...
+
+
+def conclude(console: Console, report: Concluded, *, small: bool, json: Path | None) -> None:
+    """The end of every benchmark: its bars, where it ran, what is missing; exit code 1 when something did not run."""
+    print_verdicts(console, report.bars)
+    print_remarks(console, report.machine, report.skipped)
+    if small:
+        print_small(console)
+    if json:
+        assert isinstance(report, msgspec.Struct)
+        write_json(json, report)
+    end_if_failed(report.skipped)
 
 
 def end_if_failed(skipped: Sequence[Skipped]) -> None:

@@ -25,20 +25,7 @@ from bench.machine import Machine, look
 from bench.peer import Peer
 from bench.peers import duckdb_twin, havok_sql, postgres
 from bench.questions import DEPARTURES, PLANE_HISTORY, ROUTE_DELAYS, questions, same_answer
-from bench.report import (
-    Figures,
-    Row,
-    Skipped,
-    end_if_failed,
-    figures,
-    over,
-    print_figures,
-    print_remarks,
-    print_small,
-    print_verdicts,
-    wide_console,
-    write_json,
-)
+from bench.report import Figures, Row, Skipped, conclude, figures, over, print_figures, wide_console
 from bench.wrk import ClientFailed
 
 PEERS: tuple[Peer, ...] = (havok_sql.HavokSql(), duckdb_twin.DuckdbTwin(), postgres.Postgres())
@@ -155,15 +142,9 @@ def main(argv: Sequence[str]) -> None:
     console = wide_console()
     report = measure(options, console)
     print_figures(console, report.rows, f"{options.rounds} × {options.seconds:g} s; Havok: 32 connections, others: one")
-    print_verdicts(console, report.bars)
     for service, took in report.deployed_ms.items():
         console.print(f"a change of {service}: {median(took):.2f} ms of CPU", highlight=False)
-    print_remarks(console, report.machine, report.skipped)
-    if options.small:
-        print_small(console)
-    if json_path:
-        write_json(json_path, report)
-    end_if_failed(report.skipped)
+    conclude(console, report, small=options.small, json=json_path)
 
 
 if __name__ == "__main__":

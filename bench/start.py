@@ -28,7 +28,7 @@ from bench.machine import Machine, look
 from bench.node import Node, node_missing
 from bench.peers.havok import CONTENTS, READY
 from bench.process import StartFailed, get
-from bench.report import Skipped, end_if_failed, print_remarks, print_small, print_verdicts, wide_console, write_json
+from bench.report import Skipped, conclude, wide_console
 from bench.workload import read_workload
 from havok.manifest import ROWS_FILE
 
@@ -127,13 +127,7 @@ def main(argv: Sequence[str]) -> None:
         console.print(f"seconds to the first 200: {shown}", highlight=False)
         own = ", ".join(f"{each.own_mb:.1f} + {each.snapshot_mb:.1f}" for each in report.memory)
         console.print(f"MB private to the worker + touched pages of its snapshots: {own}", highlight=False)
-    print_verdicts(console, report.bars)
-    print_remarks(console, report.machine, report.skipped)
-    if chosen.small:
-        print_small(console)
-    if chosen.json:
-        write_json(chosen.json, report)
-    end_if_failed(report.skipped)
+    conclude(console, report, small=chosen.small, json=chosen.json)
 
 
 if __name__ == "__main__":
