@@ -98,6 +98,8 @@ def _worker(process: Member) -> dict[str, Any]:
         "requests": report.requests if report else 0,
         "errors": report.errors if report else {},
         "shed": report.shed if report else {},
+        "handed_over": report.handed_over if report else 0,
+        "forwarded": report.forwarded if report else 0,
         "busy": report.busy if report else 0.0,
         "delay_us": report.delay_us if report else 0.0,
         "rss_mb": report.rss_mb if report else 0.0,

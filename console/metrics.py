@@ -96,7 +96,12 @@ def _gauges(workers: Sequence[tuple[Labels, Mapping[str, Any]]]) -> str:
         ((*at, ("service", service)), share) for at, worker in workers for service, share in worker["costs"].items()
     ]
     return (
-        _family("havok_worker_busy_ratio", "gauge", "CPU seconds of the worker's loop per second.",
+        _family("havok_connections_handed_over_total", "counter", "Connections that went on to another process.",
+                [(at, worker["handed_over"]) for at, worker in workers])
+        + _family("havok_requests_forwarded_total", "counter",
+                  "Requests for services of other compartments, whose connections stayed.",
+                  [(at, worker["forwarded"]) for at, worker in workers])
+        + _family("havok_worker_busy_ratio", "gauge", "CPU seconds of the worker's loop per second.",
                 [(at, worker["busy"]) for at, worker in workers])
         + _family("havok_worker_delay_seconds", "gauge", "How long something that is ready waits for its turn.",
                   [(at, worker["delay_us"] / 1e6) for at, worker in workers])

@@ -62,6 +62,10 @@ def connections(node: Node, compartment: str) -> int:
     return sum(worker["connections"] for worker in node.workers(compartment))
 
 
+def forwarded(node: Node, compartment: str) -> int:
+    return sum(worker["forwarded"] for worker in node.workers(compartment))
+
+
 def test_pipelined_mixes_are_answered_in_order(mixed: Node) -> None:
     seed = 20261127
     print(f"seed {seed}")
@@ -225,7 +229,7 @@ def test_a_priority_that_changes_is_known_everywhere(mixed: Node) -> None:
     with mixed.client() as client:
         for name in ("a", "b", "a", "b"):
             assert client.get(name).status == 200
-        until(lambda: connections(mixed, "one") == 1)
+        until(lambda: forwarded(mixed, "one") == 2, what="both requests for the low one")
         mixed.compartments["one"]["priority"] = "low"
         mixed.compartments["two"]["priority"] = "high"
         mixed.write()
@@ -233,7 +237,8 @@ def test_a_priority_that_changes_is_known_everywhere(mixed: Node) -> None:
         until(mixed.is_serving)
         pid = mixed.worker_pids("one")[0]
         assert Path(f"/proc/{pid}").exists()
-        client.get("b")  # up
+        assert client.get("b").compartment == "two"  # up
         for _ in range(10):
             assert client.get("a").compartment == "one"
-        until(lambda: connections(mixed, "two") == 1, what="it rests at the one that is high now")
+        until(lambda: forwarded(mixed, "two") == 10, what="it rests at the one that is high now")
+        assert forwarded(mixed, "one") == 2
