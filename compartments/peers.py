@@ -28,8 +28,9 @@ def _decode_owner(value: bytes) -> str:
 
 class Peers:
     def __init__(self, own: str = "") -> None:
-        """`own`: where this process takes connections itself; it sends none there."""
+        """`own`: where this process takes connections itself; it sends none there. `has_own`: others send them."""
         self._own = own
+        self.has_own = False
         self._entries = Entries(peers=_decode_paths, deploy=_decode_owner, limits=_decode_limit)
         self._by_compartment: dict[str, list[str]] = {}
         self._owners: dict[str, str] = {}
@@ -39,6 +40,7 @@ class Peers:
     def follow(self, entries: Mapping[str, bytes]) -> None:
         if self._entries.follow(entries):
             peers: dict[str, list[str]] = self._entries.of("peers")
+            self.has_own = any(self._own in paths for paths in peers.values())
             self._by_compartment = {
                 name: [path for path in paths if path != self._own] for name, paths in peers.items()
             }

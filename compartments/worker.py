@@ -28,6 +28,7 @@ from engine.http.relay import Relay
 from engine.http.server import Server
 from havok.messages import Leave, Order, Report
 
+UNLISTED_S_MAX = 0.5  # until a supervisor that is there has told all that a worker takes no connections any more
 IDLE_GRACE_S = 0.5  # how long a keep-alive connection may wait to be told that it ends
 MOVE_AGAIN_S = 0.001  # between two slices of connections on their way to siblings
 HELD_UP_S = 0.7  # longer than any wait of a drain between two looks
@@ -44,7 +45,8 @@ class Worker:
         for fd in settings.listeners.values():
             os.set_inheritable(fd, False)  # executors are not to hold them
         self._ended = asyncio.Event()
-        self._draining = self._is_alone = False
+        self._draining = False
+        self._leaving: asyncio.TimerHandle | None = None
         self._deadline = self._moved_s = self._looked_s = 0.0  # of a drain: its end, the last move, the last look
         self._server = Server(self._loop, settings.compartment, self._pass_on, self._ask if forwards else None)
         self._gauges = Gauges(self._loop, self._server.table, monotonic_ns(), thread_time_ns())
@@ -123,6 +125,8 @@ class Worker:
         self._lines.keep()
         self._server.share(self._peers.sharers(self._settings.compartment))
         self._deployer.follow(entries)
+        if self._leaving is not None and not self._peers.has_own:
+            self._leave()
 
     def _acknowledge(self) -> None:
         self._follower.acknowledge()
@@ -163,24 +167,26 @@ class Worker:
     # -- draining --------------------------------------------------------------------
 
     def _begin_drain(self) -> None:
-        """Nobody sends connections here any more; those here go to others, each between two of its requests."""
+        """Told to leave, which is often heard before who else is there: that comes with the news that we are not."""
         if self._draining:
             return
         self._draining = True
+        self._deadline = monotonic() + self._settings.drain_s
+        self._acknowledge()
+        self._leaving = self._loop.call_later(UNLISTED_S_MAX if self._peers.has_own else 0, self._leave)
+
+    def _leave(self) -> None:
+        """Nobody sends connections here any more; those here go to others, each between two of its requests."""
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
         self._moved_s = self._looked_s = monotonic()
-        self._deadline = self._moved_s + self._settings.drain_s
         self._inbox.close()
         if self._acceptor is not None:
             self._acceptor.end(take_queued=not self._peers.sharers(self._settings.compartment) > 1)
-        self._acknowledge()
-        self._go()
-
-    def _go(self) -> None:
-        self._is_alone = self._peers.is_alone
-        if self._is_alone:
+        if self._peers.is_alone:
             self._stay()
         else:
-            self._server.draining = False
             self._server.hand_overs.leave()
             self._move()
 
@@ -214,9 +220,6 @@ class Worker:
     def _end_when_empty(self) -> None:
         """Requests in flight finish; who asks nothing is not waited for; late ones are cut off."""
         self._note_hold_up()
-        if self._is_alone and not self._peers.is_alone:  # a successor was there, and we hear of it only now
-            self._go()
-            return
         self._server.close_idle()
         if not self._server.connections or monotonic() >= self._deadline:
             self._ended.set()

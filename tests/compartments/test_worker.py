@@ -5,8 +5,11 @@ import threading
 from time import monotonic
 
 import psutil
+import pytest
 
-from tests.compartments.client import Client, request
+from compartments.worker import UNLISTED_S_MAX
+from havok import messages
+from tests.compartments.client import Client, Load, request
 from tests.compartments.deadline import until
 from tests.compartments.node import Node, send_signal, service
 
@@ -71,6 +74,39 @@ def test_a_node_ends_though_a_connection_waits_for_a_worker(node: Node) -> None:
         answer = client.answer()
         assert answer.status in (200, 503), "served by a successor, or nobody was left to"
         assert client.ended()
+
+
+@pytest.fixture
+def lone(node: Node) -> Node:
+    """A node of one worker, started."""
+    del node.compartments["two"], node.services["b"]
+    node.load(1)
+    return node.start()
+
+
+def test_a_renewal_closes_no_connection(lone: Node) -> None:
+    """A worker hears the signal before it hears of its successor, as often as not."""
+    with Load(("127.0.0.1", lone.port), ["a"], threads=4) as load:
+        for _ in range(6):
+            lone.request(messages.RestartRequest(), 40)
+    print(load.summary())
+    assert (load.failures, load.reconnects) == ([], 0)
+
+
+def test_a_worker_told_to_end_serves_on_until_others_know(lone: Node) -> None:
+    assert lone.supervisor is not None
+    (pid,) = lone.worker_pids("one")
+    with lone.client() as client:
+        assert client.get("a").status == 200
+        send_signal(lone.supervisor.pid, signal.SIGSTOP)
+        try:
+            send_signal(pid, signal.SIGTERM)
+            ended = monotonic() + UNLISTED_S_MAX / 2
+            while monotonic() < ended:
+                assert "connection" not in client.get("a").headers
+            until(lambda: client.get("a").headers.get("connection") == "close", 5, "nobody says a word")
+        finally:
+            send_signal(lone.supervisor.pid, signal.SIGCONT)
 
 
 def test_an_orphan_ends_when_told_to(node: Node) -> None:
