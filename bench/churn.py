@@ -27,7 +27,7 @@ from bench import bars
 from bench.arrivals import Arrivals, Observation, percentile_us
 from bench.awake import awake
 from bench.bars import Verdict, judge
-from bench.cpu import assign_cores, cpu_seconds, pinned
+from bench.cpu import assign_cores, cpu_seconds, first
 from bench.http import end_on_sigterm
 from bench.machine import Machine, look
 from bench.node import COMPARTMENT, Contents, Dataset, Node, Service, Status, node_missing
@@ -156,7 +156,7 @@ def _target(group: int) -> str:
 
 
 def _observe(node: Node, core: int, rate: float, running: Callable[[int], bool]) -> Observation:
-    with pinned(core):
+    with first(core):
         requests = [Request(_target(group)).raw(node.port) for group in range(GROUPS)]
         arrivals = Arrivals(node.port, requests, rate)
         try:

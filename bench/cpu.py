@@ -7,7 +7,7 @@ threads. Whole clock ticks (10 ms): a round shorter than a second is good to a f
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import msgspec
 import psutil
@@ -42,6 +42,22 @@ def pinned(core: int | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def first(core: int) -> Iterator[None]:
+    """This thread has that core before all others there, as a client on a machine of its own would.
+
+    SCHED_FIFO, where we may; what this thread starts inside is not to inherit it.
+    """
+    policy, param = os.sched_getscheduler(0), os.sched_getparam(0)
+    with pinned(core):
+        with suppress(PermissionError):
+            os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+        try:
+            yield
+        finally:
+            os.sched_setscheduler(0, policy, param)
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

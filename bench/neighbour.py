@@ -8,13 +8,11 @@ the medium compartment and its callers have as well.
 """
 
 import argparse
-import contextlib
-import os
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -26,7 +24,7 @@ from bench import bars
 from bench.arrivals import Arrivals, percentile_us
 from bench.awake import awake
 from bench.bars import Verdict, judge
-from bench.cpu import Cores, assign_cores, pinned
+from bench.cpu import Cores, assign_cores, first
 from bench.http import end_on_sigterm
 from bench.machine import Machine, look
 from bench.node import Contents, Dataset, Node, Service, node_missing
@@ -38,7 +36,6 @@ from bench.wrk import wrk_drive, wrk_missing
 
 VICTIM, HEAVY = "airport", ROUTE_DELAYS
 RATE = 1000.0  # of the victim: a tenth of a core
-FIRST = -15  # niceness of the client's thread, where it may be had
 
 
 class Options(msgspec.Struct, frozen=True):
@@ -85,19 +82,6 @@ def contents() -> Contents:
         },
         priorities={"high": "high", "medium": "medium"},
     )
-
-
-@contextlib.contextmanager
-def first(core: int) -> Iterator[None]:
-    """On a core, before all others there."""
-    with pinned(core):
-        before = os.getpriority(os.PRIO_PROCESS, 0)
-        with contextlib.suppress(PermissionError):
-            os.setpriority(os.PRIO_PROCESS, 0, FIRST)
-        try:
-            yield
-        finally:
-            os.setpriority(os.PRIO_PROCESS, 0, before)
 
 
 def _observe(node: Node, core: int, seconds: float) -> tuple[float, float, int]:

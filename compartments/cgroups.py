@@ -27,6 +27,7 @@ CONTROLLERS = ("cpu", "cpuset", "memory")
 PROC = Path("/proc/self")
 WEIGHT_MAX = 10_000  # cgroup v2
 _SHARES = 1024  # of version 1 that weigh as 100 does in version 2: a process of niceness 0
+_IDLE = "cpu.idle"
 _DELEGATED = ("user.delegate", "trusted.delegate")  # extended attributes, systemd.exec(5)
 _OURS = "node.own"  # where processes stay that belong to no compartment: a group has groups or processes
 
@@ -37,6 +38,7 @@ class Want(msgspec.Struct, frozen=True):
     weight: int  # 1 to WEIGHT_MAX; 100 is what others have
     cpus: str  # "0-2,5"
     memory_bytes: int | None
+    gives_way: bool = False  # at once, to whoever else wants to run
 
 
 class Groups:
@@ -65,8 +67,9 @@ class Groups:
             except OSError as error:
                 refused.append(f"{directory}: {error.strerror}")
         for controller, place in self._places.items():
-            for file, value in _values(self.version, controller, place, want):
-                refused += _write(place / f"{self.prefix}.{name}" / file, value)
+            directory = place / f"{self.prefix}.{name}"
+            for file, value in _values(self.version, controller, directory, want):
+                refused += _write(directory / file, value)
         return refused
 
     def take(self, name: str, pids: Iterable[int]) -> list[str]:
@@ -238,14 +241,21 @@ def _move_all(source: Path, target: Path) -> None:
             log.warning("process %s stays in its control group: %s", pid, word)
 
 
-def _values(version: Version, controller: str, place: Path, want: Want) -> list[tuple[str, str]]:
+def _values(version: Version, controller: str, directory: Path, want: Want) -> list[tuple[str, str]]:
     """(file, content) in the order in which they must be written."""
     if controller == "cpu":
-        if version == 2:
-            return [("cpu.weight", str(want.weight))]
-        return [("cpu.shares", str(max(2, want.weight * _SHARES // 100)))]
+        idle = (directory / _IDLE).exists()  # since Linux 5.15
+        if idle and want.gives_way:  # it has no weight then, and takes none
+            return [(_IDLE, "1")]
+        weight = (
+            ("cpu.weight", str(want.weight))
+            if version == 2
+            else ("cpu.shares", str(max(2, want.weight * _SHARES // 100)))
+        )
+        return [(_IDLE, "0"), weight] if idle else [weight]
     if controller == "cpuset":
-        memory = [("cpuset.mems", _read(place / "cpuset.mems").strip())] if version == 1 else []  # it starts empty
+        mems = _read(directory.parent / "cpuset.mems").strip()
+        memory = [("cpuset.mems", mems)] if version == 1 else []  # it starts empty
         return [*memory, ("cpuset.cpus", want.cpus)]
     if version == 2:
         return [("memory.max", "max" if want.memory_bytes is None else str(want.memory_bytes))]

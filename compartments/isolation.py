@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from compartments.cgroups import WEIGHT_MAX, Groups, Want, find
+from compartments.courtesy import sharers
 from compartments.limits import limit, pin
 from compartments.placement import Placement, asks_of, place
 from compartments.topology import Topology, ranges, read
@@ -45,7 +46,10 @@ class Isolation:
             found = find(prefix(node, data_dir))
             self._groups, self._why = found.groups, found.why
         self._compartments: dict[str, CompartmentSettings] = {}
+        self._workers: dict[str, int] = {}
         self._placement = Placement({}, {})
+        self._giving_way: frozenset[str] = frozenset()
+        self.sharers: frozenset[str] = frozenset()  # who could give way to somebody higher on its cores
         self._seats: dict[str, tuple[int, str, int]] = {}  # process → (pid, compartment, which of its workers' places)
         self._refused: set[str] = set()
         log.info("compartments are kept apart by %s%s", self.mechanism,
@@ -58,14 +62,28 @@ class Isolation:
     def place(self, compartments: Mapping[str, CompartmentSettings], workers: Mapping[str, int]) -> None:
         """Who runs where from now on; whoever runs already is confined again by his owner."""
         self._compartments = dict(compartments)
+        self._workers = {name: workers.get(name, settings.workers.min) for name, settings in compartments.items()}
         self._placement = place(self._topology, asks_of(compartments, workers))
         if self._groups is None:
             return
+        if "cpu" in self._groups.controllers:
+            priorities = {name: settings.priority for name, settings in compartments.items()}
+            self.sharers = sharers({name: self._placement.cpus(name) for name in compartments}, priorities)
+            self._giving_way &= self.sharers
         self._groups.keep(compartments)
-        for name, settings in compartments.items():
-            self._refuse(self._groups.shape(name, self._want(name, settings, workers.get(name, settings.workers.min))))
+        for name in compartments:
+            self._refuse(self._groups.shape(name, self._want(name)))
 
-    def _want(self, name: str, settings: CompartmentSettings, workers: int) -> Want:
+    def give_way(self, names: frozenset[str]) -> None:
+        """Those run when nobody else on their cores wants to; all others have their weight."""
+        if names == self._giving_way or self._groups is None:
+            return
+        changed, self._giving_way = names ^ self._giving_way, names
+        for name in changed & set(self._compartments):
+            self._refuse(self._groups.shape(name, self._want(name)))
+
+    def _want(self, name: str) -> Want:
+        settings, workers = self._compartments[name], self._workers[name]
         memory = None
         if settings.memory_mb is not None:
             executors = settings.executors
@@ -73,7 +91,7 @@ class Isolation:
             memory = workers * (settings.memory_mb + beside_mb) << 20
             memory += _VERSIONS * _data_bytes(self._data_dir)
         weight = min(WEIGHT_MAX, WEIGHT[settings.priority] * workers)
-        return Want(weight, ranges(self._placement.cpus(name)), memory)
+        return Want(weight, ranges(self._placement.cpus(name)), memory, name in self._giving_way)
 
     def confine(self, pid: int, name: str, compartment: str) -> None:
         """One worker, `name`, to its compartment's group, its cores and its limits; again after a change."""
@@ -124,6 +142,7 @@ class Isolation:
         return {
             "isolation": self.mechanism,
             "controllers": list(self._groups.controllers) if self._groups is not None else [],
+            "gives_way": compartment in self._giving_way,
             "notes": [note.text for note in self._placement.notes.get(compartment, ())],
         }
 

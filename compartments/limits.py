@@ -13,11 +13,13 @@ from pathlib import Path
 
 import psutil
 
+from compartments.timeslice import set_slice
 from havok.settings import CompartmentSettings, Priority
 
 log = logging.getLogger(__name__)
 
 NICE: dict[Priority, int] = {"high": 0, "medium": 5, "low": 10}
+SLICE_NS: dict[Priority, int] = {"high": 100_000, "medium": 500_000, "low": 3_000_000}  # the kernel's own: 0.7 to 3 ms
 NICE_QUIET = 15  # of a process that starts beside others who serve: 3 % of a core that is busy
 OOM_SCORE: dict[Priority, int] = {"high": 0, "medium": 150, "low": 300}  # of 1,000, on top of the supervisor's own
 _OOM_SCORE_MAX = 1000
@@ -33,6 +35,7 @@ def limit(pid: int, settings: CompartmentSettings, name: str, cpus: Collection[i
         "memory limit": lambda: _limit_to(pid, resource.RLIMIT_DATA, memory),
         "limit of open files": lambda: _limit_to(pid, resource.RLIMIT_NOFILE, settings.fds or resource.RLIM_INFINITY),
         "niceness": lambda: os.setpriority(os.PRIO_PROCESS, pid, NICE[settings.priority]),
+        "time slice": lambda: set_slice(pid, SLICE_NS[settings.priority]),
         "place in the queue when memory ends": lambda: _score(pid, settings.priority),
     }
     for what, step in steps.items():

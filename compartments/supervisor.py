@@ -30,6 +30,7 @@ from compartments.launcher import Launcher, Site
 from compartments.ledger import Ledger
 from compartments.member import Member, Patience
 from compartments.ports import Ports, addresses
+from compartments.precedence import Precedence
 from compartments.renewals import Renewals
 from compartments.rollout import Rollout
 from compartments.stagers import Stagers, handle
@@ -103,6 +104,7 @@ class Supervisor:
         self.changes = Changes(
             self._configuration, self.fleet, self.rollout, self._ports, self._load_first, self._renew_outdated
         )
+        self._precedence = Precedence(self.fleet)
         self.balancer = Balancer(self.fleet, self.changes.audit, self._order, self._announcer.tell_pressure)
         self._bus = Bus(self._receive)
         if left is not None:
@@ -120,6 +122,7 @@ class Supervisor:
         self._started.set()
         self._own(self._watch())
         self._own(self.balancer.run(lambda: self.settings.compartments))
+        self._own(self._precedence.run())
         self._own(self._renewals.recycle(lambda: self.settings.compartments))
         self._load_first(self.settings.datasets)
         self._renew_outdated()

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from compartments import cgroups
@@ -106,6 +107,22 @@ def test_version_2_of_a_container(kernel: Kernel) -> None:
     }  # fmt: skip
     found.groups.shape("one", Want(100, "1", None))
     assert contents(place / f"{PREFIX}.one")["memory.max"] == "max"
+
+
+def test_a_group_that_gives_way_has_no_weight(kernel: Kernel) -> None:
+    place = kernel.second("/docker/x", root="/docker/x")
+    groups = kernel.find().groups
+    assert groups is not None
+    group = place / f"{PREFIX}.one"
+    groups.shape("one", msgspec.structs.replace(WANT, gives_way=True))
+    assert contents(group)["cpu.weight"] == "33", "before Linux 5.15"
+    (group / "cpu.idle").write_text("0")
+    (group / "cpu.weight").unlink()
+    groups.shape("one", msgspec.structs.replace(WANT, gives_way=True))
+    assert contents(group)["cpu.idle"] == "1"
+    assert "cpu.weight" not in contents(group), "the kernel refuses one then"
+    groups.shape("one", WANT)
+    assert (contents(group)["cpu.idle"], contents(group)["cpu.weight"]) == ("0", "33")
 
 
 def test_version_1_each_hierarchy_by_itself(kernel: Kernel) -> None:

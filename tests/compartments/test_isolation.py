@@ -97,10 +97,32 @@ def test_it_says_what_is_in_force(tmp_path: Path) -> None:
     made = Isolation("n", tmp_path, machine(1), Remembered())
     made.place({"one": compartment(cores=1, priority="high"), "two": compartment()}, {})
     assert made.describe("one") == {
-        "isolation": "cgroup v2", "controllers": ["cpu"],
+        "isolation": "cgroup v2", "controllers": ["cpu"], "gives_way": False,
         "notes": ["it shares cpus 0 with two; there are fewer cores than compartments"],
     }  # fmt: skip
     assert made.describe("unheard of")["notes"] == []
+
+
+def test_who_shares_cores_with_a_higher_one_can_give_way(tmp_path: Path) -> None:
+    groups = Remembered()
+    made = Isolation("n", tmp_path, machine(2), groups)
+    settings = {
+        "one": compartment(priority="high", cpus=(0,)),
+        "two": compartment(cpus=(0,)),
+        "three": compartment(priority="low", cpus=(1,)),
+    }
+    made.place(settings, {})
+    assert made.sharers == {"two"}
+    made.give_way(made.sharers)
+    assert [name for name, want in groups.wanted.items() if want.gives_way] == ["two"]
+    assert made.describe("two")["gives_way"]
+    made.place(settings, {"two": 2})
+    assert groups.wanted["two"] == Want(66, "0", None, gives_way=True), "and goes on to"
+    made.give_way(frozenset())
+    assert not groups.wanted["two"].gives_way
+    made.give_way(frozenset({"two"}))
+    made.place({**settings, "two": compartment(cpus=(1,))}, {})
+    assert (made.sharers, groups.wanted["two"].gives_way) == ({"three"}, False)
 
 
 def test_what_is_refused_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -61,6 +61,8 @@ class Named:
 class Nothing:
     """Does what it is asked, which is nothing."""
 
+    sharers: frozenset[str] = frozenset()
+
     def __init__(self, *args: object, **more: object) -> None:
         pass
 
@@ -70,7 +72,7 @@ class Nothing:
     def note(self, *words: object) -> None:
         pass
 
-    note_all = place = confine = forget = open = keep = note
+    note_all = place = confine = forget = open = keep = give_way = note
 
 
 class Ports(Nothing):
