@@ -3,8 +3,9 @@
 Rule: an open-loop client asks at 70 % of what one worker can answer, latency from when each
 request was due, on connections that stay. Stretch after stretch something else happens to the
 node: nothing (*quiet*), rolling restarts, workers added and taken away, upgrades to other code,
-the supervisor killed, the gate killed. The worker has a core of its own, the client the other;
-everything else runs wherever it finds room.
+the supervisor killed, the gate killed. The worker has a core of its own, the client the other,
+where it goes before all others; everything else runs wherever it finds room. Cores are left to halt: what
+keeps them awake (`bench.awake`) would take what successors start on, which is what others leave.
 """
 
 import argparse
@@ -13,7 +14,6 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -24,10 +24,10 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import bars
-from bench.arrivals import Arrivals, Observation, percentile_us
-from bench.awake import awake
+from bench.apart import observe
+from bench.arrivals import percentile_us
 from bench.bars import Verdict, judge
-from bench.cpu import assign_cores, cpu_seconds, first
+from bench.cpu import assign_cores, cpu_seconds
 from bench.http import end_on_sigterm
 from bench.machine import Machine, look
 from bench.node import COMPARTMENT, Contents, Dataset, Node, Service, Status, node_missing
@@ -82,27 +82,6 @@ class Report(msgspec.Struct, frozen=True):
     skipped: tuple[Skipped, ...]
 
 
-class Happening(threading.Thread):
-    """Does something `times`, one after another; how long each took is in `took_s`."""
-
-    def __init__(self, do: Callable[[int], None], times: int) -> None:
-        super().__init__(name="happening", daemon=True)
-        self._do = do
-        self._times = times
-        self.took_s: list[float] = []
-        self.failure: str | None = None
-
-    def run(self) -> None:
-        for number in range(self._times):
-            begun = time.monotonic()
-            try:
-                self._do(number)
-            except StartFailed as failure:
-                self.failure = str(failure)
-                return
-            self.took_s.append(time.monotonic() - begun)
-
-
 class Churn:
     """A running node and what may happen to it."""
 
@@ -155,23 +134,20 @@ def _target(group: int) -> str:
     return f"/v1/{SERVICE}?g={group}"
 
 
-def _observe(node: Node, core: int, rate: float, running: Callable[[int], bool]) -> Observation:
-    with first(core):
-        requests = [Request(_target(group)).raw(node.port) for group in range(GROUPS)]
-        arrivals = Arrivals(node.port, requests, rate)
-        try:
-            return arrivals.run(running)
-        finally:
-            arrivals.close()
-
-
-def _stretch(node: Node, core: int, rate: float, name: str, happening: Happening) -> Stretch:
+def _stretch(node: Node, core: int, rate: float, name: str, do: Callable[[int], None], times: int) -> Stretch:
     """Raises StartFailed when what was to happen did not."""
-    happening.start()
-    seen = _observe(node, core, rate, lambda _now_ns: happening.is_alive())
-    happening.join()
-    if happening.failure:
-        raise StartFailed(f"{name}: {happening.failure}")
+    took_s: list[float] = []
+
+    def happen() -> None:
+        for number in range(times):
+            begun = time.monotonic()
+            do(number)
+            took_s.append(time.monotonic() - begun)
+
+    try:
+        seen = observe(node.port, _requests(node), rate, core, happen)
+    except StartFailed as failure:
+        raise StartFailed(f"{name}: {failure}") from None
     return Stretch(
         name,
         len(seen.latencies_ns),
@@ -181,20 +157,30 @@ def _stretch(node: Node, core: int, rate: float, name: str, happening: Happening
         percentile_us(seen.latencies_ns, 0.999),
         percentile_us(seen.latencies_ns, 1),
         percentile_us(seen.lags_ns, 0.999),
-        max(happening.took_s, default=0.0),
+        max(took_s, default=0.0),
         tuple(seen.reasons),
     )
+
+
+def _requests(node: Node) -> list[bytes]:
+    return [Request(_target(group)).raw(node.port) for group in range(GROUPS)]
 
 
 def rate_of(node: Node, core: int, seconds: float) -> float:
     """70 % of what the worker can answer, by its CPU per request."""
     pids = node.status().worker_pids
-    end_ns = time.monotonic_ns() + round(seconds * 1e9)
-    before = cpu_seconds(pids)
-    seen = _observe(node, core, PROBE_RATE, lambda now_ns: now_ns < end_ns)
+    used_s = 0.0
+
+    def wait() -> None:
+        nonlocal used_s
+        before = cpu_seconds(pids)
+        time.sleep(seconds)
+        used_s = cpu_seconds(pids) - before
+
+    seen = observe(node.port, _requests(node), PROBE_RATE, core, wait)
     if not seen.latencies_ns or seen.failed:
         raise StartFailed(f"{SERVICE} does not answer: {seen.reasons}")
-    return LOAD * len(seen.latencies_ns) / (cpu_seconds(pids) - before)
+    return LOAD * len(seen.latencies_ns) / used_s
 
 
 def stretches(node: Node, options: Options, core: int, console: Console) -> tuple[float, tuple[Stretch, ...]]:
@@ -212,7 +198,7 @@ def stretches(node: Node, options: Options, core: int, console: Console) -> tupl
         ("quiet again", partial(churn.nothing, options.quiet_s), 1),
     ):
         with console.status(name):
-            found.append(_stretch(node, core, rate, name, Happening(do, times)))
+            found.append(_stretch(node, core, rate, name, do, times))
     return rate, tuple(found)
 
 
@@ -248,8 +234,7 @@ def measure(options: Options, console: Console) -> Report:
             node = Node(Path(directory), cores.server, CONTENTS, workers_max=2, loose=True)
             try:
                 node.start(_target(0))
-                with awake((cores.server, cores.client)):
-                    rate, found = stretches(node, options, cores.client, console)
+                rate, found = stretches(node, options, cores.client, console)
             except StartFailed as failure:
                 skipped.append(Skipped("churn", str(failure), failed=True))
             finally:

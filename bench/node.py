@@ -4,8 +4,10 @@ Rule: it is driven only through what the contract fixes: `havok.toml`, the comma
 `--json`, and the ports. So it measures any version of Havok.
 """
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -178,6 +180,19 @@ class Node:
         if self._server is not None:
             self._server.stop()
             self._server = None
+        for pid in self._left():  # by a supervisor that was killed, and that nobody followed
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _left(self) -> list[int]:
+        """Processes that name this node's directory, which no other has."""
+        mine = os.fsencode(self.directory)
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                if b"compartments." in (words := path.read_bytes()) and mine in words:
+                    found.append(int(path.parent.name))
+        return found
 
     def command(self, *arguments: str, last: bool = False) -> str:
         """Runs `havok … --json -c CONFIG` → its standard output. Raises StartFailed when it is refused.

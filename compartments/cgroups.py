@@ -81,6 +81,16 @@ class Groups:
             for word in _write(directory / "cgroup.procs", str(pid))
         ]
 
+    def free(self, pids: Iterable[int]) -> list[str]:
+        """Back to where we are ourselves."""
+        own = [place / f"{self.prefix}.{_OURS}" if self._joined else place for place in self._places.values()]
+        return [
+            word
+            for pid in pids
+            for directory in dict.fromkeys(own)
+            for word in _write(directory / "cgroup.procs", str(pid))
+        ]
+
     def keep(self, names: Iterable[str]) -> None:
         """Removes all other groups of ours that nobody is in."""
         kept = {f"{self.prefix}.{name}" for name in names}

@@ -5,7 +5,7 @@ of files change when nothing did.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -28,22 +28,25 @@ def code_id(root: Path = _ROOT) -> str:
     return found.hexdigest()
 
 
-async def passes(command: Sequence[str]) -> None:
+async def passes(command: Sequence[str], quieten: Callable[[int], Callable[[], None]]) -> None:
     """Has the code that is installed now look at the node before it is in charge. Raises NodeError with what it says.
 
-    No command: nobody asks.
+    No command: nobody asks. `quieten(pid)`: others serve meanwhile; what it returns is called when that one has ended.
     """
     if not command:
         return
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
+    ended = quieten(process.pid)
     try:
         output, _ = await asyncio.wait_for(process.communicate(), CHECK_S_MAX)
     except TimeoutError:
         process.kill()
         await process.wait()
         raise NodeError(f"the installed code did not finish its check within {CHECK_S_MAX:.0f} s") from None
+    finally:
+        ended()
     if process.returncode:
         said = output[-_SAID_MAX:].decode(errors="replace").strip()
         raise NodeError(f"what is installed now would not serve this node; nothing was changed:\n{said}")

@@ -155,12 +155,12 @@ class Fleet:
         """Starts who is missing, quietly beside others, retires who is too many, and gives each its place."""
         self.seating.place(self._compartments, self._wanted)
         if not self.lasting(GATE):
-            self._start_gate()
+            self._start_one(GATE, quiet=False)
         for name, count in self._wanted.items():
             workers = self.lasting(name)
             serves = any(process.was_ready for process in workers)
             for _ in range(count - len(workers)):
-                self._start_worker(name, quiet=serves)
+                self._start_one(name, quiet=serves)
         self._trim()
         for process in self.workers():
             self.seating.seat(process)
@@ -203,8 +203,7 @@ class Fleet:
 
     async def _spare_of(self, process: Member) -> Member:
         """A process of the same kind, ready. Raises NodeError."""
-        is_gate = process.compartment == GATE
-        spare = self._start_gate() if is_gate else self._start_worker(process.compartment, quiet=not process.silent)
+        spare = self._start_one(process.compartment, quiet=not process.silent)
         spare.is_spare = True
         why = None
         if not await spare.until_ready(self._patience.start_s):
@@ -279,14 +278,14 @@ class Fleet:
 
     # -- one process -----------------------------------------------------------------
 
-    def _start_worker(self, compartment: str, *, quiet: bool) -> Member:
+    def _start_one(self, compartment: str, *, quiet: bool) -> Member:
         """`quiet`: somebody else serves already, and must not feel the start."""
-        process, module, settings = self._launcher.worker(compartment, self._compartments[compartment].fds)
+        if compartment == GATE:
+            process, module, settings = self._launcher.gate()
+        else:
+            process, module, settings = self._launcher.worker(compartment, self._compartments[compartment].fds)
         process.is_quiet = quiet
         return self._start(process, module, settings)
-
-    def _start_gate(self) -> Member:
-        return self._start(*self._launcher.gate())
 
     def _start(self, process: Member, module: str, settings: msgspec.Struct) -> Member:
         if self._ending:

@@ -38,7 +38,7 @@ _SERVICE = re.compile(rb"\S+ (?:[Hh][Tt]{2}[Pp][Ss]?://[^/ ?]*)?/v1/([A-Za-z0-9_
 class Gate:
     def __init__(self, settings: GateSettings) -> None:
         self._settings = settings
-        self._loop = start_loop(self._begin_drain)
+        self._loop = start_loop(settings.process, self._begin_drain)
         self._ended = asyncio.Event()
         self._draining = False
         self._reactor = Reactor(self._loop)

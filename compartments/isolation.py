@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 WITHOUT_GROUPS = "affinity and rlimits"
 WEIGHT: dict[Priority, int] = {"high": 100, "medium": 33, "low": 10}  # of each worker: as much as its niceness weighs
 _EXECUTOR_MB = 384  # what an executor takes beside its memory_mb; see compartments.executor
+_ASIDE = "node.aside"  # no compartment's name has a dot
+_ASIDE_WEIGHT = 3  # where groups cannot give way
 _VERSIONS = 2  # of the data: a load brings the next one beside what is served
 
 
@@ -70,7 +72,9 @@ class Isolation:
             priorities = {name: settings.priority for name, settings in compartments.items()}
             self.sharers = sharers({name: self._placement.cpus(name) for name in compartments}, priorities)
             self._giving_way &= self.sharers
-        self._groups.keep(compartments)
+        self._groups.keep((*compartments, _ASIDE))
+        every = ranges(self._topology.numbers)
+        self._refuse(self._groups.shape(_ASIDE, Want(_ASIDE_WEIGHT, every, None, gives_way=True)))
         for name in compartments:
             self._refuse(self._groups.shape(name, self._want(name)))
 
@@ -92,6 +96,16 @@ class Isolation:
             memory += _VERSIONS * _data_bytes(self._data_dir)
         weight = min(WEIGHT_MAX, WEIGHT[settings.priority] * workers)
         return Want(weight, ranges(self._placement.cpus(name)), memory, name in self._giving_way)
+
+    def set_aside(self, pid: int) -> None:
+        """On any core, when nobody else wants it, until it is confined or released."""
+        if self._groups is not None:
+            self._refuse(self._groups.take(_ASIDE, [pid]))
+
+    def release(self, pid: int) -> None:
+        """One that belongs to no compartment, to run as we do."""
+        if self._groups is not None:
+            self._refuse(self._groups.free([pid]))
 
     def confine(self, pid: int, name: str, compartment: str) -> None:
         """One worker, `name`, to its compartment's group, its cores and its limits; again after a change."""

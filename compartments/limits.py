@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 NICE: dict[Priority, int] = {"high": 0, "medium": 5, "low": 10}
 SLICE_NS: dict[Priority, int] = {"high": 100_000, "medium": 500_000, "low": 3_000_000}  # the kernel's own: 0.7 to 3 ms
+NICE_GATE = 0
 NICE_QUIET = 15  # of a process that starts beside others who serve: 3 % of a core that is busy
 OOM_SCORE: dict[Priority, int] = {"high": 0, "medium": 150, "low": 300}  # of 1,000, on top of the supervisor's own
 _OOM_SCORE_MAX = 1000

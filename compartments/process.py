@@ -4,12 +4,16 @@ Rule: a child is started with one JSON argument and needs nothing else but the b
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
+import os
 import resource
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import uvloop
@@ -52,8 +56,13 @@ class PoolSettings(msgspec.Struct, frozen=True):
     queue_max: int = 16  # requests that wait for a process: one second of queries of 60 ms
 
 
-def start_loop(on_terminate: Callable[[], None], fds: int | None = None) -> asyncio.AbstractEventLoop:
-    """A loop in which SIGTERM drains, with `fds` descriptors or all there are; Ctrl-C is the supervisor's business."""
+def start_loop(name: str, on_terminate: Callable[[], None], fds: int | None = None) -> asyncio.AbstractEventLoop:
+    """A loop in which SIGTERM drains, with `fds` descriptors or all there are; Ctrl-C is the supervisor's business.
+
+    `name`: what the process is called in `top`, its first 15 letters.
+    """
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
     logging.addLevelName(logging.INFO, "info")  # as the supervisor writes them
     logging.addLevelName(logging.WARNING, "warning")
     logging.addLevelName(logging.ERROR, "error")
@@ -72,3 +81,17 @@ def start_loop(on_terminate: Callable[[], None], fds: int | None = None) -> asyn
     gc.collect()
     gc.freeze()
     return loop
+
+
+def step_back() -> None:
+    """Nobody waits for this process any more: those who serve on its core go first, at once."""
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+
+def end() -> NoReturn:
+    """All is closed that others could miss; the rest, which takes 10 ms of a core to take apart, is the kernel's."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

@@ -2,7 +2,7 @@
 
 Rule: a start costs a third of a second of a core. Where nobody serves yet it is had at once; beside
 others it gets what they leave, on any core, for QUIET_S at most: then it is time that it serves.
-Only a process that is ready, or cannot wait, takes its compartment's cores.
+Only a process that is ready, or cannot wait, takes its compartment's cores; the gate has none.
 """
 
 import asyncio
@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any
 
 from compartments.isolation import Isolation
-from compartments.limits import NICE, NICE_QUIET, rank_session
+from compartments.launcher import GATE
+from compartments.limits import NICE, NICE_GATE, NICE_QUIET, rank_session
 from compartments.member import Member
 from havok.settings import CompartmentSettings
 
@@ -32,20 +33,32 @@ class Seating:
         self.isolation.place(compartments, workers)
 
     def seat(self, process: Member) -> None:
-        """Again after every change. The gate has no seat."""
+        """Again after every change."""
         settings = self._compartments.get(process.compartment)
-        if settings is None or not process.pid:
+        if not process.pid or (settings is None and process.compartment != GATE):
             return
-        nice = NICE_QUIET
-        if process.was_ready or not process.is_quiet:
+        is_new = process.nice is None
+        if process.is_quiet and not process.was_ready:
+            nice = NICE_QUIET
+            if is_new:
+                self.isolation.set_aside(process.pid)
+                self._own(self._hurry(process))
+        elif settings is None:  # the gate
+            nice = NICE_GATE
+            if process.nice != nice:
+                self.isolation.release(process.pid)
+        else:
             nice = NICE[settings.priority]
             self.isolation.confine(process.pid, process.name, process.compartment)
-        elif process.nice is None:
-            self._own(self._hurry(process))
         if process.nice != nice:
             process.nice = nice
             holds = partial(_holds, process, nice)
             self._own(rank_session(process.pid, nice, process.name, holds))
+
+    def quieten(self, pid: int) -> Callable[[], None]:
+        """One that is none of the node's processes; → to be called when it has ended."""
+        self.isolation.set_aside(pid)
+        return asyncio.get_running_loop().call_later(QUIET_S, self.isolation.release, pid).cancel
 
     async def _hurry(self, process: Member) -> None:
         await asyncio.sleep(QUIET_S)

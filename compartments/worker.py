@@ -22,7 +22,7 @@ from compartments.gauges import Gauges
 from compartments.lines import Lines
 from compartments.listeners import Lender, lending_path
 from compartments.peers import Peers
-from compartments.process import WorkerSettings, start_loop
+from compartments.process import WorkerSettings, end, start_loop, step_back
 from compartments.sharing import Sharing
 from engine.http.relay import Relay
 from engine.http.server import Server
@@ -41,7 +41,7 @@ class Worker:
         `bench.mixed`, which measures what that is worth.
         """
         self._settings = settings
-        self._loop = start_loop(self._begin_drain, settings.fds)
+        self._loop = start_loop(settings.process, self._begin_drain, settings.fds)
         for fd in settings.listeners.values():
             os.set_inheritable(fd, False)  # executors are not to hold them
         self._ended = asyncio.Event()
@@ -75,6 +75,7 @@ class Worker:
 
     async def _live(self) -> None:
         await self._ended.wait()
+        step_back()
         self._follower.close()
         self._gauges.close()
         self._lender.close()
@@ -229,6 +230,7 @@ class Worker:
 
 def main() -> None:
     Worker(msgspec.json.decode(sys.argv[1], type=WorkerSettings)).run()
+    end()
 
 
 if __name__ == "__main__":

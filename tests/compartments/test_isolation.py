@@ -32,7 +32,8 @@ class Remembered(Groups):
         self.closed = False
 
     def shape(self, name: str, want: Want) -> list[str]:
-        self.wanted[name] = want
+        if name != "node.aside":
+            self.wanted[name] = want
         return ["/none: no"]
 
     def take(self, name: str, pids: Iterable[int]) -> list[str]:

@@ -1,8 +1,11 @@
 """What every process does at its start."""
 
 import asyncio
+import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -28,8 +31,9 @@ def test_sigterm_drains_and_ctrl_c_is_not_ours() -> None:
         loop.stop()
 
     before = signal.getsignal(signal.SIGINT)
-    loop = start_loop(drain)
+    loop = start_loop("a-1", drain)
     try:
+        assert Path("/proc/self/comm").read_text() == "a-1\n"
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
         signal.pthread_kill(threading.get_ident(), signal.SIGTERM)  # before the loop runs; there may be other threads
         loop.call_later(5, loop.stop)
@@ -46,7 +50,7 @@ def test_a_process_has_the_descriptors_it_is_given(fds: int | None) -> None:
     soft, hard = before = resource.getrlimit(resource.RLIMIT_NOFILE)
     interrupt = signal.getsignal(signal.SIGINT)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 200), hard))
-    loop = start_loop(lambda: None, fds)
+    loop = start_loop("a-1", lambda: None, fds)
     try:
         loop.run_until_complete(asyncio.sleep(0))  # its first turn lets SIGTERM through again
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (300 if fds == 300 else hard, hard)
@@ -55,3 +59,11 @@ def test_a_process_has_the_descriptors_it_is_given(fds: int | None) -> None:
         signal.signal(signal.SIGINT, interrupt)
         loop.close()
         asyncio.set_event_loop(None)
+
+
+def test_whom_nobody_waits_for_steps_back_and_ends() -> None:
+    """Of its core it takes what others leave, and it ends without taking itself apart."""
+    code = "import atexit, os\nfrom compartments.process import end, step_back\natexit.register(print, 'taken apart')\n"
+    code += "step_back(); print(os.sched_getscheduler(0)); end()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout) == (0, f"{os.SCHED_IDLE}\n")

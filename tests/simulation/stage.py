@@ -72,7 +72,7 @@ class Nothing:
     def note(self, *words: object) -> None:
         pass
 
-    note_all = place = confine = forget = open = keep = give_way = note
+    note_all = place = confine = forget = open = keep = give_way = set_aside = release = note
 
 
 class Ports(Nothing):
@@ -144,7 +144,7 @@ def _clocks(patch: pytest.MonkeyPatch, world: Any) -> None:
 def _processes(patch: pytest.MonkeyPatch, world: Any) -> None:
     loop, sockets = world.loop, world.sockets
 
-    def start_loop(on_terminate: Any, fds: int | None = None) -> Any:
+    def start_loop(name: str, on_terminate: Any, fds: int | None = None) -> Any:
         loop.current.on_terminate = on_terminate
         return loop
 
@@ -159,6 +159,7 @@ def _processes(patch: pytest.MonkeyPatch, world: Any) -> None:
     patch.setattr(Gauges, "world", world, raising=False)
     patch.setattr(worker, "Gauges", Gauges)
     patch.setattr(gate, "socket", sockets)
+    patch.setattr(worker, "step_back", lambda: None)  # of the whole simulation
     patch.setattr(channel, "socket", sockets)
     patch.setattr(Connection, "__hash__", lambda self: self.sock.number)
     for room in (bus, follower):
