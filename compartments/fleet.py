@@ -285,6 +285,8 @@ class Fleet:
         else:
             process, module, settings = self._launcher.worker(compartment, self._compartments[compartment].fds)
         process.is_quiet = quiet
+        if quiet:
+            self.seating.isolation.prime()
         return self._start(process, module, settings)
 
     def _start(self, process: Member, module: str, settings: msgspec.Struct) -> Member:

@@ -17,6 +17,7 @@ from compartments.member import Member
 from havok.settings import CompartmentSettings
 
 QUIET_S = 3.0
+PATIENT_S = 20.0  # of what nobody's requests wait for
 
 
 class Seating:
@@ -58,7 +59,7 @@ class Seating:
     def quieten(self, pid: int) -> Callable[[], None]:
         """One that is none of the node's processes; → to be called when it has ended."""
         self.isolation.set_aside(pid)
-        return asyncio.get_running_loop().call_later(QUIET_S, self.isolation.release, pid).cancel
+        return asyncio.get_running_loop().call_later(PATIENT_S, self.isolation.release, pid).cancel
 
     async def _hurry(self, process: Member) -> None:
         await asyncio.sleep(QUIET_S)

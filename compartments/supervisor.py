@@ -165,6 +165,7 @@ class Supervisor:
 
     async def _upgrade(self) -> dict[str, str]:
         """Raises NodeError when what is installed now would not serve this node."""
+        self.fleet.seating.isolation.prime()
         await passes(self._check_command, self.fleet.seating.quieten)
         code = code_id()
         self.changes.audit.note(OPERATOR, "upgrade", "node", f"to code {code}")

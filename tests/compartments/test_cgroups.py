@@ -125,6 +125,16 @@ def test_a_group_that_gives_way_has_no_weight(kernel: Kernel) -> None:
     assert (contents(group)["cpu.idle"], contents(group)["cpu.weight"]) == ("0", "33")
 
 
+def test_a_process_goes_back_to_where_we_are(kernel: Kernel) -> None:
+    place = kernel.second("/docker/x", root="/docker/x")
+    groups = kernel.find().groups
+    assert groups is not None
+    groups.shape("one", WANT)
+    groups.take("one", [17])
+    assert groups.free([17]) == []
+    assert (place / "cgroup.procs").read_text() == "17"
+
+
 def test_version_1_each_hierarchy_by_itself(kernel: Kernel) -> None:
     processor, sets = kernel.first("cpu,cpuacct"), kernel.first("cpuset")
     memory = kernel.first("memory", "/somebody/elses")

@@ -40,6 +40,13 @@ class Remembered(Groups):
         self.inside.setdefault(name, []).extend(pids)
         return []
 
+    def free(self, pids: Iterable[int]) -> list[str]:
+        for pid in pids:
+            for inside in self.inside.values():
+                if pid in inside:
+                    inside.remove(pid)
+        return []
+
     def keep(self, names: Iterable[str]) -> None:
         self.wanted = {name: want for name, want in self.wanted.items() if name in set(names)}
 
@@ -124,6 +131,20 @@ def test_who_shares_cores_with_a_higher_one_can_give_way(tmp_path: Path) -> None
     made.give_way(frozenset({"two"}))
     made.place({**settings, "two": compartment(cpus=(1,))}, {})
     assert (made.sharers, groups.wanted["two"].gives_way) == ({"three"}, False)
+
+
+def test_who_starts_is_aside_until_it_is_confined_or_released(tmp_path: Path, start: Start) -> None:
+    groups = Remembered()
+    made = Isolation("n", tmp_path, groups=groups)
+    made.place({"one": compartment()}, {})
+    made.prime()
+    worker, gate = start(), start()
+    made.set_aside(worker)
+    made.set_aside(gate)
+    assert groups.inside == {"node.aside": [worker, gate]}
+    made.confine(worker, "one-1", "one")
+    made.release(gate)
+    assert groups.inside == {"node.aside": [worker], "one": [worker]}, "the kernel has it in the one it came to last"
 
 
 def test_what_is_refused_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

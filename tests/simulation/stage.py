@@ -72,7 +72,7 @@ class Nothing:
     def note(self, *words: object) -> None:
         pass
 
-    note_all = place = confine = forget = open = keep = give_way = set_aside = release = note
+    note_all = place = confine = forget = open = keep = give_way = set_aside = release = prime = note
 
 
 class Ports(Nothing):
