@@ -8,9 +8,9 @@ import sys
 
 import msgspec
 
-from compartments.launcher import Launcher
-from compartments.member import Member
-from compartments.process import WorkerSettings
+from compartments.processes.launcher import Launcher
+from compartments.processes.member import Member
+from compartments.processes.process import WorkerSettings
 from compartments.worker import Worker
 
 PROGRAM = "bench.handing"

@@ -14,9 +14,9 @@ import uvloop
 import zmq
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from compartments.bus import Wire
-from compartments.ledger import Ledger
-from compartments.replica import Replica
+from compartments.facts.bus import Wire
+from compartments.facts.ledger import Ledger
+from compartments.facts.replica import Replica
 from havok.messages import decode_broadcast, encode
 
 FACT_BYTES = 400  # about a plan

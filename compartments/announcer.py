@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from compartments.deployment import peers_key, pressure_key
-from compartments.ledger import Ledger
-from compartments.member import Member
+from compartments.facts.deployment import peers_key, pressure_key
+from compartments.facts.ledger import Ledger
+from compartments.processes.member import Member
 from havok.messages import Bulletin
 
 _encode = msgspec.msgpack.encode

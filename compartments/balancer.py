@@ -1,6 +1,6 @@
 """Performs what rebalancing decides: looks at the node ten times a second, and moves what is to be moved.
 
-Rule: the decisions are `compartments.rebalance`'s; here they are carried out in their order,
+Rule: the decisions are `compartments.load.rebalance`'s; here they are carried out in their order,
 written into the audit log with their reasons, and counted.
 """
 
@@ -14,10 +14,7 @@ from typing import Any
 
 import msgspec
 
-from compartments.audit import NODE, Audit
-from compartments.fleet import Fleet
-from compartments.member import Member
-from compartments.moves import (
+from compartments.load.moves import (
     AddWorker,
     Compartment,
     Memory,
@@ -29,7 +26,10 @@ from compartments.moves import (
     RemoveWorker,
     Worker,
 )
-from compartments.rebalance import plan_moves
+from compartments.load.rebalance import plan_moves
+from compartments.people.audit import NODE, Audit
+from compartments.processes.fleet import Fleet
+from compartments.processes.member import Member
 from havok.messages import Give
 from havok.settings import CompartmentSettings
 

@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import Any
 
-from compartments.audit import OPERATOR, Audit
-from compartments.configuration import Configuration
-from compartments.first_loads import changed_datasets
-from compartments.fleet import Fleet
-from compartments.ports import Ports, addresses
-from compartments.rollout import Rollout
-from compartments.stored import parse
+from compartments.people.audit import OPERATOR, Audit
+from compartments.people.configuration import Configuration
+from compartments.people.stored import parse
+from compartments.processes.fleet import Fleet
+from compartments.processes.ports import Ports, addresses
+from compartments.versions.first_loads import changed_datasets
+from compartments.versions.rollout import Rollout
 from havok.config import Loaded
 from havok.messages import ScaleRequest
 from havok.settings import Settings

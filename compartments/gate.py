@@ -15,11 +15,11 @@ from time import monotonic_ns
 
 import msgspec
 
-from compartments.channel import Outbox
-from compartments.follower import Follower
-from compartments.listeners import Lender
-from compartments.peers import Peers
-from compartments.process import GateSettings, start_loop
+from compartments.connections.channel import Outbox
+from compartments.connections.peers import Peers
+from compartments.facts.follower import Follower
+from compartments.processes.listeners import Lender
+from compartments.processes.process import GateSettings, start_loop
 from engine.http.head import REQUEST_LINE_MAX
 from engine.http.reactor import Reactor
 from engine.http.responses import error_response, http_date

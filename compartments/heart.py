@@ -10,8 +10,8 @@ from collections.abc import Callable
 from time import monotonic
 
 from compartments.announcer import Announcer
-from compartments.fleet import Fleet
-from compartments.ledger import Ledger
+from compartments.facts.ledger import Ledger
+from compartments.processes.fleet import Fleet
 from havok.messages import Heartbeat
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,7 @@
 """Lets compartments give way on cores they share with higher ones, for as long as they can live on the rest.
 
-Rule: when is `compartments.courtesy`'s to decide; here workers are looked at ten times a second, and groups changed.
-Where there are no control groups nobody gives way: weights alone say who runs.
+Rule: when is `compartments.machine.courtesy`'s to decide; here workers are looked at ten times a second,
+and groups changed. Where there are no control groups nobody gives way: weights alone say who runs.
 """
 
 import asyncio
@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from time import monotonic_ns
 
-from compartments.courtesy import Courtesy
-from compartments.fleet import Fleet
+from compartments.machine.courtesy import Courtesy
+from compartments.processes.fleet import Fleet
 
 log = logging.getLogger(__name__)
 

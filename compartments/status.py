@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 import psutil
 
-from compartments.deployment import Deployment
-from compartments.fleet import Fleet
-from compartments.live import versions
-from compartments.member import Member
-from compartments.rollout import Rollout
+from compartments.facts.deployment import Deployment
+from compartments.processes.fleet import Fleet
+from compartments.processes.member import Member
+from compartments.versions.live import versions
+from compartments.versions.rollout import Rollout
 from havok.errors import Fault
 from havok.layout import refused_load
 from havok.settings import ServiceSettings

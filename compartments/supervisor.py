@@ -15,27 +15,27 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from compartments.announcer import Announcer
-from compartments.audit import NODE, OPERATOR
 from compartments.balancer import Balancer
-from compartments.bus import Bus
 from compartments.changes import Changes
-from compartments.claim import LOCK, lock_data_dir, next_epoch
-from compartments.code import code_id, passes
-from compartments.configuration import Configuration
-from compartments.first_loads import FirstLoads
-from compartments.fleet import Fleet
+from compartments.facts.bus import Bus
+from compartments.facts.ledger import Ledger
 from compartments.heart import Heart
-from compartments.isolation import Isolation
-from compartments.launcher import Launcher, Site
-from compartments.ledger import Ledger
-from compartments.member import Member, Patience
-from compartments.ports import Ports, addresses
+from compartments.machine.isolation import Isolation
+from compartments.people.audit import NODE, OPERATOR
+from compartments.people.configuration import Configuration
 from compartments.precedence import Precedence
-from compartments.renewals import Renewals
-from compartments.rollout import Rollout
-from compartments.stagers import Stagers, handle
+from compartments.processes.claim import LOCK, lock_data_dir, next_epoch
+from compartments.processes.code import code_id, passes
+from compartments.processes.fleet import Fleet
+from compartments.processes.launcher import Launcher, Site
+from compartments.processes.member import Member, Patience
+from compartments.processes.ports import Ports, addresses
+from compartments.processes.renewals import Renewals
+from compartments.processes.takeover import held_listeners, left_behind
 from compartments.status import status
-from compartments.takeover import held_listeners, left_behind
+from compartments.versions.first_loads import FirstLoads
+from compartments.versions.rollout import Rollout
+from compartments.versions.stagers import Stagers, handle
 from engine.plan import PlanError
 from havok import messages
 from havok.errors import ConfigError, HavokError

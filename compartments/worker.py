@@ -14,16 +14,16 @@ from time import monotonic, monotonic_ns, thread_time_ns
 
 import msgspec
 
-from compartments.acceptor import Acceptor
-from compartments.channel import TELL_S, Inbox, Outbox
-from compartments.deployer import Deployer
-from compartments.follower import Follower
-from compartments.gauges import Gauges
-from compartments.lines import Lines
-from compartments.listeners import Lender, lending_path
-from compartments.peers import Peers
-from compartments.process import WorkerSettings, end, start_loop, step_back
-from compartments.sharing import Sharing
+from compartments.connections.acceptor import Acceptor
+from compartments.connections.channel import TELL_S, Inbox, Outbox
+from compartments.connections.lines import Lines
+from compartments.connections.peers import Peers
+from compartments.facts.follower import Follower
+from compartments.load.gauges import Gauges
+from compartments.load.sharing import Sharing
+from compartments.processes.listeners import Lender, lending_path
+from compartments.processes.process import WorkerSettings, end, start_loop, step_back
+from compartments.versions.deployer import Deployer
 from engine.http.relay import Relay
 from engine.http.server import Server
 from havok.messages import Leave, Order, Report

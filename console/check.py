@@ -9,11 +9,11 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from compartments import placement, topology
-from compartments.deployment import Deployment
-from compartments.intended import as_set, kept, lost_index
-from compartments.live import choose
-from compartments.planning import Planning, service_fault
+from compartments.facts.deployment import Deployment
+from compartments.machine import placement, topology
+from compartments.versions.intended import as_set, kept, lost_index
+from compartments.versions.live import choose
+from compartments.versions.planning import Planning, service_fault
 from console import terminal
 from console.estimate import Estimate, estimate, over_bound
 from console.workplace import Workplace

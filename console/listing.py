@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from compartments.configuration import not_added
+from compartments.people.configuration import not_added
 from console import terminal
 from console.node import Node, is_running, status_if_running
 from console.status import about, coloured, last_refusal

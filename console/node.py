@@ -42,7 +42,7 @@ def is_running(data_dir: Path) -> bool:
 
 def is_orphaned(data_dir: Path) -> bool:
     """Whether workers serve on without a supervisor."""
-    from compartments.roster import read_roster
+    from compartments.processes.roster import read_roster
 
     if is_running(data_dir):
         return False
@@ -167,8 +167,8 @@ class Hooks:
         """Raises LoadError naming each service whose plan does not compile on the manifest, Unanswered."""
         node = self._found()
         if node is None:
-            from compartments.live import live_manifests
-            from compartments.planning import Planning
+            from compartments.versions.live import live_manifests
+            from compartments.versions.planning import Planning
             from engine.plan import PlanError
 
             live = live_manifests(self._data_dir, self._settings.datasets)

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from compartments.live import choose, live_manifests
-from compartments.planning import Planning
+from compartments.versions.live import choose, live_manifests
+from compartments.versions.planning import Planning
 from console import terminal
 from console.access import access_of, code_of
 from console.workplace import Workplace

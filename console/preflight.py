@@ -17,7 +17,7 @@ PROCESSES = (
     "console.load",
     "compartments.gate",
     "compartments.worker",
-    "compartments.executor",
+    "compartments.queries.executor",
 )
 
 

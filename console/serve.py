@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import uvloop
 
-from compartments.claim import LOCK, listen
-from compartments.inherited import become, take_inherited
+from compartments.processes.claim import LOCK, listen
+from compartments.processes.inherited import become, take_inherited
 from compartments.supervisor import Supervisor
 from console import terminal
 from console.node import holder, is_running

@@ -16,7 +16,7 @@ from havok.settings import DatasetSettings, ServiceSettings, Settings
 from havok.typed import nearest
 
 if TYPE_CHECKING:
-    from compartments.stored import StoredServices
+    from compartments.people.stored import StoredServices
 
 DEFAULT_FILE = "havok.toml"
 VARIABLE = "HAVOK_CONFIG"
@@ -55,8 +55,8 @@ class Workplace:
         return name in self.stored and self._database_of_services().remove(name)
 
     def _database_of_services(self) -> "StoredServices":
-        from compartments.database import ControlDatabase
-        from compartments.stored import StoredServices
+        from compartments.people.database import ControlDatabase
+        from compartments.people.stored import StoredServices
 
         return StoredServices(ControlDatabase(self.data_dir))
 

@@ -31,6 +31,7 @@ from tests.tidiness import (
     MAY_IMPORT,
     PACKAGES,
     PURE,
+    ROOMS,
     ROOT,
     UNMIRRORED,
     WALL_CLOCK_PLACES,
@@ -129,7 +130,7 @@ def test_no_module_is_in_an_import_cycle() -> None:
 
 
 @pytest.mark.skipif(not (ROOT / "compartments/worker.py").exists(), reason="there is no worker yet")
-@pytest.mark.parametrize("module", ["compartments.worker", "compartments.gate", "compartments.executors"])
+@pytest.mark.parametrize("module", ["compartments.worker", "compartments.gate", "compartments.queries.executors"])
 def test_a_process_that_serves_stays_small(module: str) -> None:
     code = f"import {module}, sys; print(*sorted(set({HEAVY!r}) & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -268,6 +269,21 @@ def test_decisions_are_pure() -> None:
         for line, name in imports(file)
         if name.split(".")[0] in IMPURE_IMPORTS
     ]
+    assert found == []
+
+
+def test_rooms_import_downwards() -> None:
+    rooms = {path.name for path in (ROOT / "compartments").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert rooms == set(ROOMS)
+    found = []
+    for file in files("compartments"):
+        room = Path(file).parent.name
+        if room == "compartments":
+            continue
+        for line, name in imports(file):
+            first, *rest = name.split(".")
+            if first == "compartments" and rest and rest[0] != room and rest[0] not in ROOMS[room]:
+                found.append(f"{file}:{line} imports {name}: {room} is not above {rest[0]}")
     assert found == []
 
 

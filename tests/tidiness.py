@@ -13,6 +13,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     "console": {"havok", "engine", "loader", "compartments"},
 }
 PACKAGES = tuple(MAY_IMPORT)
+# Rooms of `compartments`, and what each may import of the others; what stands at its top has them all.
+ROOMS: dict[str, set[str]] = {
+    "facts": set(),
+    "connections": {"facts"},
+    "machine": set(),
+    "load": {"facts"},
+    "processes": {"machine"},
+    "queries": {"processes"},
+    "versions": {"facts", "processes", "queries"},
+    "people": {"versions"},
+}
 FOLDERS = (*PACKAGES, "bench", "tests")
 
 LINES_MAX = 350
@@ -68,7 +79,7 @@ WALL_CLOCK_PLACES = {  # for people; everything that decides takes the monotonic
     "engine/http/server.py": "the Date header",
     "compartments/gate.py": "the Date header",
     "console/serve.py": "how long the start took, and when a line was logged",
-    "compartments/audit.py": "when something was done, for people",
+    "compartments/people/audit.py": "when something was done, for people",
     "loader/publish.py": "version ids and the manifest's date",
     "loader/rollback.py": "the history's dates",
 }

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from compartments.topology import Cpu, Topology, ranges
+from compartments.machine.topology import Cpu, Topology, ranges
 
 
 def machine(cores: int, *, threads: int = 1, nodes: int = 1) -> Topology:

@@ -14,12 +14,12 @@ import msgspec
 import psutil
 import zmq
 
-from compartments.audit import Audit, Audited
-from compartments.cgroups import find
-from compartments.database import ControlDatabase
-from compartments.isolation import prefix
-from compartments.member import Patience
-from compartments.roster import read_roster
+from compartments.machine.cgroups import find
+from compartments.machine.isolation import prefix
+from compartments.people.audit import Audit, Audited
+from compartments.people.database import ControlDatabase
+from compartments.processes.member import Patience
+from compartments.processes.roster import read_roster
 from havok import messages
 from havok.errors import NodeError
 from havok.layout import control_socket, run_dir

@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import zmq
 
-from compartments.bus import Wire
-from compartments.channel import MESSAGE_BYTES_MAX
-from compartments.deployment import Deployment, deploy_key, peers_key
-from compartments.ledger import Ledger
-from compartments.process import GateSettings
+from compartments.connections.channel import MESSAGE_BYTES_MAX
+from compartments.facts.bus import Wire
+from compartments.facts.deployment import Deployment, deploy_key, peers_key
+from compartments.facts.ledger import Ledger
+from compartments.processes.process import GateSettings
 from havok.layout import bulletin_socket, control_socket, make_run_dir
 from havok.messages import Report, Resync, decode_inbound, encode
 from tests.compartments.client import Client

@@ -8,9 +8,9 @@ from typing import Any
 
 import psutil
 
-from compartments.executors import Executors
-from compartments.process import PoolSettings
-from compartments.remote_answer import RemoteAnswer
+from compartments.processes.process import PoolSettings
+from compartments.queries.executors import Executors
+from compartments.queries.remote_answer import RemoteAnswer
 from tests.compartments.loops import Driver, driver
 from tests.engine.twinning import Twinned
 
@@ -57,7 +57,9 @@ class Querying:
     def close(self) -> None:
         children = psutil.Process().children()
         self.drive.loop.run_until_complete(self.executors.close())
-        assert not [child for child in children if child.is_running() and "compartments.executor" in child.cmdline()]
+        assert not [
+            child for child in children if child.is_running() and "compartments.queries.executor" in child.cmdline()
+        ]
 
 
 @contextmanager

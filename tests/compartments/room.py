@@ -3,7 +3,7 @@
 import socket
 from pathlib import Path
 
-from compartments.channel import Inbox, Outbox
+from compartments.connections.channel import Inbox, Outbox
 from engine.http.reactor import Reactor
 from tests.compartments.loops import Driver
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import uvloop
 
-from compartments.member import Patience
+from compartments.processes.member import Patience
 from compartments.supervisor import Supervisor
 
 

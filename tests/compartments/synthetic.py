@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from compartments.moves import (
+from compartments.load.moves import (
     AddWorker,
     Compartment,
     Memory,
@@ -20,7 +20,7 @@ from compartments.moves import (
     RemoveWorker,
     Worker,
 )
-from compartments.rebalance import MOVES_MAX, RANK, plan_moves, starts_max
+from compartments.load.rebalance import MOVES_MAX, RANK, plan_moves, starts_max
 from havok.settings import Priority, Watermarks
 
 SECOND = 1_000_000_000

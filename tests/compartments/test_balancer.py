@@ -7,7 +7,7 @@ from typing import Any
 
 import uvloop
 
-from compartments.moves import AddWorker, RemoveWorker
+from compartments.load.moves import AddWorker, RemoveWorker
 from compartments.supervisor import Supervisor
 from tests.compartments.client import Client, Load, request
 from tests.compartments.deadline import until

@@ -11,8 +11,8 @@ from time import monotonic
 import msgspec
 import pytest
 
-from compartments.deployment import peers_key
-from compartments.process import GateSettings
+from compartments.facts.deployment import peers_key
+from compartments.processes.process import GateSettings
 from tests.compartments.deadline import pause, until
 from tests.compartments.loops import driver
 from tests.compartments.node import descriptors

@@ -11,7 +11,7 @@ from time import monotonic
 
 import zmq
 
-from compartments.member import Patience
+from compartments.processes.member import Patience
 from havok import messages
 from havok.layout import control_socket
 from tests.compartments.client import Answer, Load, request, whole

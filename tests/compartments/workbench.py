@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from compartments.deployer import Deployer
-from compartments.deployment import Deployment, deploy_key, standby_key
-from compartments.planning import Planning
+from compartments.facts.deployment import Deployment, deploy_key, standby_key
+from compartments.versions.deployer import Deployer
+from compartments.versions.planning import Planning
 from engine.http.server import Server
 from havok.layout import version_dir
 from havok.manifest import MANIFEST_FILE, ROWS_FILE, read_manifest

@@ -2,7 +2,7 @@
 
 import os
 
-from compartments.topology import read
+from compartments.machine.topology import read
 from tests.console.person import Person
 
 

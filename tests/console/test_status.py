@@ -2,8 +2,8 @@
 
 import pytest
 
-from compartments.database import ControlDatabase
-from compartments.stored import StoredServices
+from compartments.people.database import ControlDatabase
+from compartments.people.stored import StoredServices
 from tests.compartments.deadline import until
 from tests.console.person import Person, Served, get
 

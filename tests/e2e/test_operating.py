@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from compartments.code import PACKAGES, code_id
+from compartments.processes.code import PACKAGES, code_id
 from tests.compartments.deadline import until
 from tests.console.person import ROOT, Person, Served
 from tests.e2e.callers import Callers

@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from compartments.balancer import Balancer
-from compartments.moves import Move
+from compartments.load.moves import Move
 from tests.simulation.trace import Trace
 
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from compartments.live import Choice
-from compartments.roster import Entry, Roster
+from compartments.processes.roster import Entry, Roster
+from compartments.versions.live import Choice
 from havok.keys import KeyColumn
 from havok.manifest import Column, Manifest, version_id
 from havok.messages import PROTOCOL
@@ -43,7 +43,7 @@ class Disk:
             key=(KeyColumn("id", "string"),), rows=1, files={}, source="",
         )  # fmt: skip
 
-    # -- in place of compartments.live, .rollout, .claim, .roster, .takeover ---------------
+    # -- in place of compartments.versions.live, .rollout, .claim, .roster, .takeover ---------------
 
     def live_version(self, _data_dir: Path, dataset: str) -> str | None:
         return self.pointers.get(dataset)
@@ -80,7 +80,7 @@ class Loaded(msgspec.Struct, frozen=True):
 
 
 class Configuration:
-    """In place of `compartments.configuration`'s: the file is `Disk.settings`."""
+    """In place of `compartments.people.configuration`'s: the file is `Disk.settings`."""
 
     database: Any = None
     refused = ()

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from compartments.deployment import Deployment
-from compartments.ledger import Ledger
-from compartments.replica import Replica
+from compartments.facts.deployment import Deployment
+from compartments.facts.ledger import Ledger
+from compartments.facts.replica import Replica
 from havok.messages import Bulletin
 from tests.simulation.loop import Loop, Owner
 from tests.simulation.processes import Kernel, Process

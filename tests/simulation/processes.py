@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from compartments import gate as gate_module
-from compartments import member, worker
-from compartments.process import GateSettings, WorkerSettings
-from compartments.roster import Entry
+from compartments import worker
+from compartments.processes import member
+from compartments.processes.process import GateSettings, WorkerSettings
+from compartments.processes.roster import Entry
 from tests.simulation.loop import Loop, Owner
 from tests.simulation.sockets import Sockets
 from tests.simulation.trace import Trace

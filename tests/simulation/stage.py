@@ -15,24 +15,12 @@ from typing import Any
 
 import pytest
 
-from compartments import (
-    balancer,
-    bus,
-    changes,
-    channel,
-    deployer,
-    fleet,
-    follower,
-    gate,
-    launcher,
-    member,
-    rollout,
-    seating,
-    supervisor,
-    suspects,
-    worker,
-)
-from compartments.gauges import Gauge
+from compartments import balancer, changes, gate, supervisor, worker
+from compartments.connections import channel
+from compartments.facts import bus, follower
+from compartments.load.gauges import Gauge
+from compartments.processes import fleet, launcher, member, seating
+from compartments.versions import deployer, rollout, suspects
 from engine.http import server
 from engine.http.connection import Connection
 from engine.http.route import Route

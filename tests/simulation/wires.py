@@ -88,7 +88,7 @@ class _Options:
 
 
 class Wire:
-    """Takes the place of `compartments.bus.Wire`."""
+    """Takes the place of `compartments.facts.bus.Wire`."""
 
     network: Network  # set on the class of a run
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from compartments.member import Patience
+from compartments.processes.member import Patience
 from compartments.supervisor import Supervisor
 from havok.errors import HavokError
 from havok.messages import ActivateRequest, RestartRequest, StageRequest

@@ -1,0 +1,4 @@
+"""Connections on their way between processes.
+
+It must not know what is asked on them.
+"""
