@@ -14,6 +14,7 @@ So a reader checks the head and the sections it needs, and touches no others. Or
 some key is hashed have no blocks: there a key does not tell where its row is.
 """
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from struct import Struct, pack, unpack_from
@@ -66,7 +67,7 @@ def pack_block(ends: Sequence[int], stored: bytes, sections: Sequence[bytes]) ->
 class Block:
     """One entry, opened. What is taken out of it was checked. Holds views of the entry, which must outlive it."""
 
-    __slots__ = ("_body", "_common", "_keys", "_value", "count")
+    __slots__ = ("_common", "_keys", "_places", "_sections", "count")
 
     def __init__(self, key: bytes, value: memoryview) -> None:
         """Raises DamagedVersion."""
@@ -78,8 +79,8 @@ class Block:
         if body > size or crc32(value[:body], crc32(key)) != RESIDUE:
             raise _damaged()
         self.count: int = count
-        self._body = body
-        self._value = value
+        self._places = unpack_from(f"<{2 * sections}I", value, 8)  # end, checksum of each
+        self._sections = value[body:]
         keys = self.section(0)
         (length,) = _LENGTH.unpack_from(keys, 0)
         self._common = bytes(keys[4 : 4 + length])
@@ -87,10 +88,9 @@ class Block:
 
     def section(self, number: int) -> memoryview:
         """0: the keys; from 1 on the columns. Raises DamagedVersion."""
-        begin = _LENGTH.unpack_from(self._value, 8 * number)[0] if number else 0
-        end, checksum = _TWO(self._value, 8 + 8 * number)
-        found = self._value[self._body + begin : self._body + end]
-        if crc32(found) != checksum:
+        places = self._places
+        found = self._sections[places[2 * number - 2] if number else 0 : places[2 * number]]
+        if crc32(found) != places[2 * number + 1]:
             raise _damaged()
         return found
 
@@ -111,15 +111,8 @@ class Block:
         if not key.startswith(common):
             return 0 if key < common else self.count
         rest, head = key[len(common) :], 4 * (self.count + 1)
-        ends, rests = self._keys[:head].cast("I"), self._keys[head:]
-        low, high = 0, self.count
-        while low < high:
-            middle = (low + high) >> 1
-            if bytes(rests[ends[middle] : ends[middle + 1]]) < rest:
-                low = middle + 1
-            else:
-                high = middle
-        return low
+        ends, rests = self._keys[:head].cast("I"), bytes(self._keys[head:])
+        return bisect_left(range(self.count), rest, key=lambda place: rests[ends[place] : ends[place + 1]])
 
 
 def _damaged() -> DamagedVersion:

@@ -150,7 +150,8 @@ class Costs:
 
     def _look(self, path: bytes, route: Route, now_ns: int) -> None:
         histogram = route.histogram
-        spent_ns = histogram.turns_ns if isinstance(route, SqlRoute) else histogram.total_ns
+        takes_turns = isinstance(route, SqlRoute) and route.takes_turns
+        spent_ns = histogram.turns_ns if takes_turns else histogram.total_ns
         before = self._seen.get(path)
         share = 0.0
         if before is not None and before.histogram is histogram and now_ns > before.at_ns:

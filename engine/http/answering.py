@@ -111,6 +111,11 @@ class Answering:
         self._size = 0
         return self._part()
 
+    def add(self, piece: bytes) -> None:
+        """Made of the body before this was."""
+        self._size += len(piece)
+        self._made.append(piece)
+
     def _part(self) -> bytes:
         made = b"".join(self._made)
         self._made.clear()

@@ -4,17 +4,23 @@ Rule: most are done within their first slice and leave at once, as any other ans
 are bounded in number, so that what they hold is; each has its turn between the others.
 """
 
+import re
 from functools import partial
 from time import monotonic_ns
 
-from engine.http.answering import SLICE_NS, Answering
-from engine.http.call import read_call
-from engine.http.head import Head
+from engine.forms.media import JSON
+from engine.http.answering import SLICE_NS, Answering, Running
+from engine.http.call import Call, read_call
+from engine.http.head import QUERY, Block, Head
 from engine.http.problems import Problems, lasting
 from engine.http.responses import head, response
-from engine.http.route import SqlRoute
+from engine.http.route import SqlRoute, path_of
+from engine.params import parse_query
 from havok.errors import HavokError, Overloaded, QueryFailed
 
+_QUERY = re.compile(QUERY).fullmatch
+_PLAIN = Block(keep_alive=True)
+_DATA_BYTES = len(b'{"data":')
 UNFINISHED_MAX = 64  # of a worker: each may hold as much as `engine.queries.paging` lets a query keep
 
 
@@ -22,6 +28,33 @@ class Answers:
     def __init__(self, problems: Problems) -> None:
         self._problems = problems
         self.unfinished = 0
+
+    def at_once(self, route: SqlRoute, text: bytes) -> bytes | None:
+        """What follows `{"data":` in the JSON answer to a GET with this query string, when it is made in a moment.
+
+        None: it is not, and `route.begun` goes on with it; or it is for `begin` to answer. The same for what it raises.
+        """
+        if _QUERY(text) is None:
+            return None
+        started_ns = monotonic_ns()
+        running = None
+        try:
+            running = route.program.start(Call(parse_query(text), JSON, texts=True))
+            made = running.step(started_ns + SLICE_NS)
+            if running.done:
+                return made[_DATA_BYTES:-1]
+            if self.unfinished < UNFINISHED_MAX:
+                request = Head(b"GET", path_of(route.service), text, 1, _PLAIN, 0)
+                route.begun = self._answering(route, request, running, started_ns, close=False)
+                route.begun.add(made)
+                self.unfinished += 1
+                route.budget.begun = True
+                running = None
+            return None
+        finally:
+            if running is not None:
+                running.close()
+            route.histogram.turns_ns += monotonic_ns() - started_ns
 
     def begin(self, route: SqlRoute, request: Head, content: bytes, *, close: bool) -> bytes | Answering:
         """The whole response, when it is made in a moment; also to a request that is refused. Never raises."""
@@ -70,7 +103,11 @@ class Answers:
                 return route.answer(data)
             start = head(200, self._problems.date, lasting(route.headers, request, close=close), media)
             return response(start, b'{"data":%b}' % data, close=close, head_only=head_only)
-        running = route.program.start(call)
+        return self._answering(route, request, route.program.start(call), started_ns, close=close)
+
+    def _answering(
+        self, route: SqlRoute, request: Head, running: Running, started_ns: int, *, close: bool
+    ) -> Answering:
         return Answering(
             running,
             head(200, self._problems.date, route.headers, running.media),
@@ -80,7 +117,7 @@ class Answers:
             partial(self._failed, route, request, close),
             minor=request.minor,
             close=close,
-            head_only=head_only,
+            head_only=request.method == b"HEAD",
         )
 
     def go_on(self, answering: Answering) -> bytes | None:

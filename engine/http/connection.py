@@ -105,6 +105,11 @@ class Connection(Answered):
                         else:
                             route.histogram.record(slot << 10)
                         return
+                    begun, route.begun = route.begun, None
+                    if begun is not None:
+                        self._tail_size = 0
+                        self._await(begun)
+                        return
                     if limit is not None:
                         limit.forgive()  # the general way asks for it again
                 elif limit.sheds:

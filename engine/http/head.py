@@ -35,7 +35,8 @@ _REMEMBERED_MAX = 256  # distinct header blocks; a pool of clients has a few doz
 _REMEMBERED_BYTES_MAX = 2048  # so that a table is at most half a MiB
 
 # A target has no `#` (RFC 9112, 3.2): one parser would cut there, another would not.
-_ORIGIN_LINE = re.compile(rb"([A-Z]{1,16}) (/[!\"$->@-~]*)(?:\?([!\"$-~]*))? HTTP/1\.([01])\r\n").match
+QUERY = rb"[!\"$-~]*"
+_ORIGIN_LINE = re.compile(rb"([A-Z]{1,16}) (/[!\"$->@-~]*)(?:\?(%b))? HTTP/1\.([01])\r\n" % QUERY).match
 _REQUEST_LINE = re.compile(rb"([A-Z]{1,16}) ([!\"$-~]+) HTTP/1\.([01])").fullmatch
 _ANY_VERSION = re.compile(rb"[A-Z]{1,16} [!\"$-~]+ HTTP/\d(?:\.\d)?").fullmatch
 _AUTHORITY = re.compile(rb"https?://[^/?]+", re.IGNORECASE)

@@ -12,6 +12,7 @@ from engine.column import OutputColumn
 from engine.forms.media import JSON
 from engine.forms.transcode import to_msgpack
 from engine.histogram import Histogram
+from engine.http.answering import Answering
 from engine.http.meter import Meter
 from engine.http.passage import RANKS
 from engine.http.responses import LENGTHS, LENGTHS_MAX, WRAP_BYTES, error_response, head
@@ -27,6 +28,7 @@ _DATE = b"\0"  # where the date will stand; no header and no JSON holds it
 class Route:
     """A service served here. `start`, `miss` and `shed` are stamped with the date each second.
 
+    `query` answers a canonical query string at once, `begun` is an answer that it began and did not end.
     `limit` is what a request is asked for: the rate limit, or the budget while the worker is measured.
     """
 
@@ -35,6 +37,7 @@ class Route:
         "_msgpack",
         "_shed",
         "_start",
+        "begun",
         "budget",
         "columns",
         "headers",
@@ -66,7 +69,8 @@ class Route:
         plan = program.plan
         self.service = plan.service
         self.program: Any = program
-        self.query = program.query
+        self.query: Callable[[bytes], bytes | None] = program.query
+        self.begun: Answering | None = None
         self.columns: Sequence[OutputColumn] = plan.columns
         versions = ", ".join(f"{snapshot.dataset}@{snapshot.version}" for snapshot in program.snapshots)
         self.headers = f"Havok-Version: {versions}\r\nHavok-Compartment: {plan.compartment}\r\n".encode()
@@ -120,6 +124,11 @@ class SqlRoute(Route):
     __slots__ = ()
 
     program: SelectProgram | AnalysisProgram
+
+    @property
+    def takes_turns(self) -> bool:
+        """Whether its answers wait for each other: what one takes is not its latency."""
+        return not isinstance(self.program, SelectProgram) or self.program.takes_turns
 
 
 class Elsewhere:

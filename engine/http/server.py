@@ -9,6 +9,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from time import monotonic_ns
 
 from engine.forms.media import ANSWER_TYPES, JSON, MSGPACK, ROW_TYPES
@@ -26,6 +27,7 @@ from engine.http.reactor import Reactor
 from engine.http.relay import Relay
 from engine.http.responses import head, http_date, response
 from engine.http.route import Elsewhere, Route, SqlRoute, Target, Unready, path_of
+from engine.queries.select_program import SelectProgram
 from havok.errors import (
     Draining,
     HavokError,
@@ -97,6 +99,8 @@ class Server:
                 if target.rate is not None:
                     target.rate.share(self._sharers)
                 target.measure(self.meter if self.measured else None)
+                if isinstance(target, SqlRoute) and isinstance(target.program, SelectProgram) and target.takes_turns:
+                    target.query = partial(self._answers.at_once, target)
                 self.fast[b"GET " + path] = target
             else:
                 self.fast.pop(b"GET " + path, None)

@@ -12,6 +12,8 @@ from engine.queries.column_code import column_name, indented, tuple_of, unpacked
 from engine.queries.expression import Column, Expression, columns
 from engine.queries.query import Query
 from engine.queries.query_code import Source
+from engine.queries.scalar import may_be_nan
+from engine.sqltype import family
 from havok.manifest import Manifest
 
 
@@ -27,6 +29,21 @@ class BlockSource(Source):
         """Whatever is packed comes as a value."""
         found = super().fields(source)
         return found if source else [(column, True) for column, _ in found]
+
+    def late_fields(self) -> list[tuple[Column, bool]]:
+        found = super().late_fields()
+        if not self._is_plain:
+            return found
+        typed = dict(found)
+        return [(item.value, typed[item.value]) for item in self.query.outputs if isinstance(item.value, Column)]
+
+    @property
+    def _is_plain(self) -> bool:
+        """An answered row is the columns that are wanted late, each of them once; they come in its order."""
+        values = [item.value for item in self.query.outputs]
+        names = [column_name(value) for value in values if isinstance(value, Column)]
+        whole = self._is_late and not self.query.lookups and len(set(names)) == len(values)
+        return whole and self._answer() == f"Answer({', '.join(names)})"
 
     def _loop(self, *, keys: bool) -> tuple[str, list[str]]:
         return self._over(("key", "chunk.keys()") if keys else None), []
@@ -59,10 +76,14 @@ class BlockSource(Source):
         names = [column_name(column) for column, _ in self.fields(0)]
         if self.query.where is None and not self.query.lookups and set(values) <= set(names):
             columns = ", ".join(f"chunk.columns[{names.index(value)}]" for value in values)
-            past = "past((*item, key_of(chunks, item[0])))"
+            every = f"zip(chunk.numbers, {columns})"
+            first = self.query.order[0]
+            best = f"best(chunk.numbers, [{columns}], enough, {first.descending})"
             return [
-                f"items = zip(chunk.numbers, {columns})",
-                f"kept += items if past is None else [item for item in items if {past}]",
+                "if past is None:",
+                f"    kept += {every if first.value.nullable or may_be_nan(first.value) else best}",
+                "else:",
+                f"    kept += [item for item in {every} if past((*item, key_of(chunks, item[0])))]",
             ]
         kept = [
             f"item = ({self._first_of('number')}, {', '.join(values)})",
@@ -72,6 +93,12 @@ class BlockSource(Source):
         _, *lines = self._row(kept)
         return [self._over(("number", "chunk.numbers")), *lines]
 
+    @property
+    def _are_numbers(self) -> bool:
+        """What is kept of a row has no text in it: it says nothing of how wide the answered rows are."""
+        kept = [item.value.type for item in self.query.order]
+        return not self.query.lookups and not any(family(kind) in ("string", "opaque") for kind in kept)
+
     def _first_of(self, number: str) -> str:
         """What a kept item begins with."""
         joined = [f"row_{number}" for number, _ in enumerate(self.query.lookups, 1)]
@@ -79,6 +106,21 @@ class BlockSource(Source):
 
     def _page(self) -> list[str]:
         offset = "offset" if self.query.offset is not None else ""
+        last = "page[-1][0][0]" if self.query.lookups else "page[-1][0]"
+        position = f"(*page[-1][1:], key_of(chunks, {last}))"
+        return [
+            f"page = kept[{offset}:{self._enough}]",
+            f"position = {position} if page and len(kept) > {self._enough} else None",
+            f"for part in parts(page{', narrow=True' if self._are_numbers else ''}):",
+            *indented(1, self._answered()),
+            "yield from shortened(kept, 0)",
+            "return position",
+        ]
+
+    def _answered(self) -> list[str]:
+        """A part of the page becomes answers."""
+        if self._is_plain:
+            return ["yield list(starmap(Answer, late_rows(chunks, list(map(first_of, part)))))"]
         late = tuple_of([column_name(column) for column, _ in self.late_fields()])
         lines = [f"answers.append({self._answer()})"]
         for number, _ in reversed(list(enumerate(self.query.lookups, 1))):
@@ -90,19 +132,7 @@ class BlockSource(Source):
             loop = f"for {self._first_of('_')}, *_ in part:"
         elif self.query.lookups:
             loop = f"for ({self._first_of('_')}, *_), {late} in zip(part, late_rows(chunks, {numbers})):"
-        last = "page[-1][0][0]" if self.query.lookups else "page[-1][0]"
-        position = f"(*page[-1][1:], key_of(chunks, {last}))"
-        return [
-            f"page = kept[{offset}:{self._enough}]",
-            f"position = {position} if page and len(kept) > {self._enough} else None",
-            "for part in parts(page):",
-            "    answers = []",
-            f"    {loop}",
-            *indented(2, lines),
-            "    yield answers",
-            "yield from shortened(kept, 0)",
-            "return position",
-        ]
+        return ["answers = []", loop, *indented(1, lines), "yield answers"]
 
 
 def has_blocks(query: Query, manifest: Manifest) -> bool:

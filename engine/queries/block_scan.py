@@ -205,14 +205,14 @@ def _key(cursor: lmdb.Cursor, *, found: bool) -> bytes | None:
 
 def late_rows(snapshot: Snapshot, chunks: Sequence[BlockChunk], numbers: Sequence[int]) -> list[tuple[Any, ...]]:
     """What is wanted late of numbered rows, in their order. Raises StoreDown."""
-    starts = [chunk.numbers.start for chunk in chunks]
-    places = [bisect_right(starts, number) - 1 for number in numbers]
-    wanted: dict[int, list[int]] = {place: [] for place in places}
-    for place, number in zip(places, numbers, strict=True):
-        wanted[place].append(number)
     try:
-        if len(wanted) == 1:
-            return list(chunks[places[0]].late(numbers))
+        if len(chunks) == 1:
+            return list(chunks[0].late(numbers))
+        starts = [chunk.numbers.start for chunk in chunks]
+        places = [bisect_right(starts, number) - 1 for number in numbers]
+        wanted: dict[int, list[int]] = {place: [] for place in places}
+        for place, number in zip(places, numbers, strict=True):
+            wanted[place].append(number)
         found = {place: chunks[place].late(asked) for place, asked in wanted.items()}
     except DamagedVersion as error:
         raise damaged(snapshot, error) from None

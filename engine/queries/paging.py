@@ -11,7 +11,8 @@ its cursors count groups and hold for the versions they were made on alone.
 import base64
 import datetime
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from binascii import b2a_base64
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from heapq import merge
 from itertools import islice
@@ -34,16 +35,23 @@ RUN_ROWS = 1024  # sorted at once, in half a millisecond; a millisecond and a ha
 FREED_ROWS = 2048  # let go of at once, in a millisecond
 HELD_BYTES_MAX = 64 << 20  # of rows that wait for others to be sorted
 CURSOR_CHARS_MAX = 4096
+SAMPLED = 8  # one value of so many
 
 Order = Sequence[tuple[Callable[[Any], Any], bool]]  # (key, whether it descends)
 Position = tuple[Any, ...]
 _NOT_OURS = "cursor must be the next of an earlier answer, unchanged"
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _encode = msgspec.msgpack.encode
 
 
-def parts(rows: list[Any]) -> Iterator[list[Any]]:
-    """What was taken is let go of: to free all of it at the end would take as long as a hundred parts."""
-    size = PART_ROWS if len(rows) < WIDE_ROWS else max(1, min(PART_ROWS, PART_BYTES // _width(rows)))
+def parts(rows: list[Any], *, narrow: bool = False) -> Iterator[list[Any]]:
+    """What was taken is let go of: to free all of it at the end would take as long as a hundred parts.
+
+    `narrow`: how wide they are need not be looked at.
+    """
+    size = PART_ROWS
+    if not narrow and len(rows) >= WIDE_ROWS:
+        size = max(1, min(PART_ROWS, PART_BYTES // _width(rows)))
     if len(rows) <= size:
         yield rows
         return
@@ -99,6 +107,25 @@ def in_order(rows: list[Any], order: Order) -> Iterator[tuple[()]]:
             rows[at : at + len(piece)] = piece
             at += len(piece)
             yield ()
+
+
+def best(
+    numbers: Sequence[int], columns: Sequence[Sequence[Any]], enough: int, descends: bool
+) -> Iterable[tuple[Any, ...]]:
+    """(number, value of each column) of a chunk's rows, without most that `enough` others come before.
+
+    They are sorted by the first column first. A sample says where a bar may be; it is one if as many reach it.
+    To sort all would cost more, and each of them to be made and freed.
+    """
+    values = columns[0]
+    every = zip(numbers, *columns, strict=True)
+    place = 2 * enough // SAMPLED + 2
+    sample = sorted(values[::SAMPLED])
+    if place * 2 > len(sample):
+        return every
+    bar = sample[-place] if descends else sample[place - 1]
+    found = [item for item in every if item[1] >= bar] if descends else [item for item in every if item[1] <= bar]
+    return found if len(found) >= enough else zip(numbers, *columns, strict=True)
 
 
 def beyond(order: Order, after: Position, *, reverse: bool = False) -> Callable[[Any], bool]:
@@ -162,7 +189,7 @@ class Cursors:
     def text(self, position: Position, given: Sequence[Any]) -> str:
         """`given`: values of the parameters."""
         raw = _encode((self._shape, self._versions, self._mark(given), *map(_bounded, position)))
-        text = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+        text = b2a_base64(raw, newline=False).translate(_URL_SAFE).rstrip(b"=").decode()
         if len(text) > CURSOR_CHARS_MAX:
             raise QueryFailed(
                 "the values that the next page would begin with are too long for a cursor; ask for more rows"

@@ -7,6 +7,7 @@ leases; the program that uses it does.
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
+from itertools import starmap
 from operator import itemgetter
 from typing import Any
 
@@ -170,6 +171,8 @@ def _one_nan(value: float) -> float:
 
 _RUNTIME: dict[str, Any] = {  # what generated code calls by name
     "itemgetter": itemgetter,
+    "first_of": itemgetter(0),
+    "starmap": starmap,
     "key_of": block_scan.key_of,
     "key_range": key_range,
     "count": _count,
@@ -184,6 +187,7 @@ _RUNTIME: dict[str, Any] = {  # what generated code calls by name
     "shortened": paging.shortened,
     "emptied": paging.emptied,
     "in_order": paging.in_order,
+    "best": paging.best,
     "beyond": paging.beyond,
     "cut": paging.cut,
     "behind": paging.behind,

@@ -50,6 +50,11 @@ class SelectProgram:
         self.query: Callable[[bytes], bytes | None] = self._point.query if self._point else no_such_text
 
     @property
+    def takes_turns(self) -> bool:
+        """It is no mere look-up."""
+        return self._point is None
+
+    @property
     def closed(self) -> bool:
         return self._leases.closed
 
