@@ -149,10 +149,16 @@ def _integer(value: int, kind: KeyKind) -> int:
 
 
 def _integer_text(kind: KeyKind) -> Callable[[str], KeyForm]:
+    low, high = _RANGES[kind]
+    is_integer = _INTEGER.fullmatch
+
     def convert(text: str) -> KeyForm:
-        if _INTEGER.fullmatch(text) is None:
+        if is_integer(text) is None:
             raise ValueError
-        return _integer(int(text), kind)
+        value = int(text)
+        if not low <= value <= high:
+            raise ValueError
+        return value
 
     return convert
 

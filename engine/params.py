@@ -37,12 +37,13 @@ def show(value: object) -> str:
 class _Slot:
     """One parameter, ready to be bound."""
 
-    __slots__ = ("check", "default", "from_json", "from_text", "noun", "param")
+    __slots__ = ("check", "default", "from_json", "from_text", "name", "noun", "param")
 
     def __init__(self, param: Param) -> None:
         """Raises ValueError when a rule or the default does not fit the kind."""
         assert not param.type or param.kind == param_kind(param.type), f"{param.kind} is no kind of {param.type}"
         self.param = param
+        self.name = param.name
         self.noun = noun(param)
         self.from_text: Callable[[Any], Bound] = from_text(param)
         self.from_json: Callable[[Any], Bound] = from_json(param)
@@ -57,18 +58,17 @@ class _Slot:
             raise ValueError(error.detail) from None
 
     def bind(self, value: Any, convert: Callable[[Any], Bound]) -> Bound:
-        param = self.param
         if value is None:
             if self.default is None:
-                raise BadParam(param.name, "required", f"parameter {param.name} is required: {self.noun}")
+                raise BadParam(self.name, "required", f"parameter {self.name} is required: {self.noun}")
             return self.default
         try:
             form = convert(value)
         except (ValueError, OverflowError):
-            detail = f"parameter {param.name} must be {self.noun}, not {show(value)}"
-            raise BadParam(param.name, "type", detail) from None
+            detail = f"parameter {self.name} must be {self.noun}, not {show(value)}"
+            raise BadParam(self.name, "type", detail) from None
         if self.check is not None:
-            self.check(form, param.name)
+            self.check(form, self.name)
         return form
 
 
@@ -139,14 +139,14 @@ class Binder:
         if not self._names.issuperset(values):
             raise self._unknown(values)
         get = values.get
-        return tuple([slot.bind(get(slot.param.name), slot.from_text) for slot in self._slots])
+        return tuple([slot.bind(get(slot.name), slot.from_text) for slot in self._slots])
 
     def from_object(self, values: Mapping[str, object]) -> tuple[Bound, ...]:
         """A JSON object of parameters → values; null is as good as absent."""
         if not self._names.issuperset(values):
             raise self._unknown(values)
         get = values.get
-        return tuple([slot.bind(get(slot.param.name), slot.from_json) for slot in self._slots])
+        return tuple([slot.bind(get(slot.name), slot.from_json) for slot in self._slots])
 
     def from_array(self, position: int, values: Sequence[object]) -> tuple[Bound, ...]:
         """One key of a batch → values; `position` is for the message."""
@@ -200,9 +200,9 @@ def _check(param: Param) -> Callable[[Any, str], None] | None:
     rules = param.rules
     low = None if rules.min is None else bound_of(param, rules.min)
     high = None if rules.max is None else bound_of(param, rules.max)
-    pattern = None if rules.pattern is None else _compile(rules.pattern)
+    search = None if rules.pattern is None else _compile(rules.pattern).search
     allowed = tuple(bound_of(param, value) for value in rules.enum)
-    if low is None and high is None and pattern is None and not allowed:
+    if low is None and high is None and search is None and not allowed:
         return None
 
     def check(value: Any, name: str) -> None:
@@ -210,7 +210,7 @@ def _check(param: Param) -> Callable[[Any, str], None] | None:
             raise BadParam(name, "min", f"parameter {name} must be at least {rules.min}")
         if high is not None and value > high:
             raise BadParam(name, "max", f"parameter {name} must be at most {rules.max}")
-        if pattern is not None and pattern.search(str(value)) is None:
+        if search is not None and search(str(value)) is None:
             raise BadParam(name, "pattern", f"parameter {name} must match {rules.pattern}")
         if allowed and value not in allowed:
             choices = ", ".join(str(choice) for choice in rules.enum)

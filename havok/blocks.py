@@ -15,7 +15,8 @@ some key is hashed have no blocks: there a key does not tell where its row is.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import accumulate, pairwise
 from struct import Struct, pack, unpack_from
 
@@ -64,6 +65,12 @@ def pack_block(ends: Sequence[int], stored: bytes, sections: Sequence[bytes]) ->
     return first, b"".join([head, crc32(head, crc32(first)).to_bytes(CRC_BYTES, "little"), *parts])
 
 
+@cache
+def _places(sections: int) -> Callable[[memoryview, int], tuple[int, ...]]:
+    """Reads the end and the checksum of each section. Of a few numbers, as many as there are kinds of blocks."""
+    return Struct(f"<{2 * sections}I").unpack_from
+
+
 class Block:
     """One entry, opened. What is taken out of it was checked. Holds views of the entry, which must outlive it."""
 
@@ -79,7 +86,7 @@ class Block:
         if body > size or crc32(value[:body], crc32(key)) != RESIDUE:
             raise _damaged()
         self.count: int = count
-        self._places = unpack_from(f"<{2 * sections}I", value, 8)  # end, checksum of each
+        self._places = _places(sections)(value, 8)
         self._sections = value[body:]
         keys = self.section(0)
         (length,) = _LENGTH.unpack_from(keys, 0)

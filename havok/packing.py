@@ -18,7 +18,7 @@ with their rows.
 
 import datetime
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from itertools import pairwise
 from struct import Struct, calcsize, unpack_from
@@ -77,13 +77,13 @@ class Unpacker:
 
         def some_shown(section: memoryview, count: int, places: Sequence[int]) -> Values:
             numbers = section.cast(code)  # type: ignore[call-overload]
-            return shown([numbers[place] for place in places])  # type: ignore[misc]
+            return shown(map(numbers.__getitem__, places))  # type: ignore[misc]
 
         self.many = many if shown is None else many_shown
         self.some = some if shown is None else some_shown
 
 
-def _shown(packed: Packed, words: Values) -> Callable[[Values], Values] | None:
+def _shown(packed: Packed, words: Values) -> Callable[[Iterable[Any]], Values] | None:
     """What makes values of the numbers that are stored; None: they are the values."""
     null = packed.null
     if packed.form == "int":

@@ -109,23 +109,28 @@ def in_order(rows: list[Any], order: Order) -> Iterator[tuple[()]]:
             yield ()
 
 
-def best(
-    numbers: Sequence[int], columns: Sequence[Sequence[Any]], enough: int, descends: bool
-) -> Iterable[tuple[Any, ...]]:
+def best(numbers: range, columns: Sequence[Sequence[Any]], enough: int, descends: bool) -> Iterable[tuple[Any, ...]]:
     """(number, value of each column) of a chunk's rows, without most that `enough` others come before.
 
     They are sorted by the first column first. A sample says where a bar may be; it is one if as many reach it.
     To sort all would cost more, and each of them to be made and freed.
     """
     values = columns[0]
-    every = zip(numbers, *columns, strict=True)
     place = 2 * enough // SAMPLED + 2
     sample = sorted(values[::SAMPLED])
-    if place * 2 > len(sample):
-        return every
-    bar = sample[-place] if descends else sample[place - 1]
-    found = [item for item in every if item[1] >= bar] if descends else [item for item in every if item[1] <= bar]
-    return found if len(found) >= enough else zip(numbers, *columns, strict=True)
+    if 2 * place <= len(sample):
+        bar = sample[-place] if descends else sample[place - 1]
+        pairs = zip(numbers, values, strict=True)
+        if descends:
+            found = [(number, value) for number, value in pairs if value >= bar]
+        else:
+            found = [(number, value) for number, value in pairs if value <= bar]
+        if len(found) >= enough:
+            if len(columns) == 1:
+                return found
+            start = numbers[0]
+            return [(number, *[column[number - start] for column in columns]) for number, _ in found]
+    return zip(numbers, *columns, strict=True)
 
 
 def beyond(order: Order, after: Position, *, reverse: bool = False) -> Callable[[Any], bool]:
