@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-Unit = Literal["×", "keys/s", "s", "MB", "count", "ms", "µs"]
+Unit = Literal["×", "keys/s", "s", "MB", "KiB", "count", "ms", "µs"]
 
 
 class Bar(msgspec.Struct, frozen=True):
@@ -59,6 +59,8 @@ CHURN_FAILED = Bar("restarts, scaling, upgrades under 70 % load: failed requests
 CHURN_STEP = Bar("the same: largest p99.9 step over quiet", "ms", 5, 2)
 NEIGHBOUR_OWN = Bar("a saturated medium compartment: p99 of the high one on a core of its own", "×", 1.05, 1.02)
 NEIGHBOUR_SHARED = Bar("the same on a core that both share", "×", 1.2, 1.1)
+IDLE_BYTES = Bar("an idle connection, private memory of the worker", "KiB", 8, 4)
+IDLE_STEP = Bar("p99 of others beside 10,000 of them, over without", "×", 1.1, 1.02)
 SUPERVISOR_FAILED = Bar("supervisor killed again and again: failed requests", "count", 0, 0)
 SUPERVISOR_ADOPTED = Bar("the same: longest until the next has adopted all", "s", 2, 0.5)
 GATE_FAILED = Bar("gate killed again and again: failed requests on established connections", "count", 0, 0)
