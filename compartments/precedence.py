@@ -6,11 +6,10 @@ and groups changed. Where there are no control groups nobody gives way: weights 
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from pathlib import Path
 from time import monotonic_ns
 
-from compartments.machine.courtesy import Courtesy
+from compartments.machine.courtesy import Courtesy, Task
 from compartments.processes.fleet import Fleet
 
 log = logging.getLogger(__name__)
@@ -36,23 +35,19 @@ class Precedence:
 
     def look(self, now_ns: int) -> None:
         isolation = self._fleet.seating.isolation
-        sharers = isolation.sharers
-        self._courtesies = {name: self._courtesies.get(name) or Courtesy() for name in sharers}
+        self._courtesies = {name: self._courtesies.get(name) or Courtesy() for name in isolation.sharers}
         polite = []
         for name, courtesy in self._courtesies.items():
-            ran_ns, waited_ns = self._times(process.pid for process in self._fleet.workers(name))
-            if courtesy.gives_way(ran_ns, waited_ns, now_ns):
+            tasks = {number: task for number in isolation.tasks(name) if (task := self._task(number)) is not None}
+            if courtesy.gives_way(tasks, now_ns):
                 polite.append(name)
         isolation.give_way(frozenset(polite))
 
-    def _times(self, pids: Iterable[int]) -> tuple[int, int]:
-        """ns that they ran, and waited for a core; of those that there are."""
-        ran = waited = 0
-        for pid in pids:
-            try:
-                fields = (self._proc / str(pid) / "schedstat").read_text().split()
-            except OSError:
-                continue  # not there yet, or no more
-            ran += int(fields[0])
-            waited += int(fields[1])
-        return ran, waited
+    def _task(self, number: int) -> Task | None:
+        """None: it has ended."""
+        try:
+            ran, waited, _ = (self._proc / str(number) / "schedstat").read_text().split()
+            state = (self._proc / str(number) / "stat").read_text().rpartition(")")[2].split()[0]
+        except (OSError, ValueError):
+            return None
+        return Task(int(ran), int(waited), state == "R")

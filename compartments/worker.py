@@ -75,7 +75,6 @@ class Worker:
 
     async def _live(self) -> None:
         await self._ended.wait()
-        step_back()
         self._follower.close()
         self._gauges.close()
         self._lender.close()
@@ -84,8 +83,9 @@ class Worker:
             self._teller.cancel()
         self._lines.close()
         self._server.close()
-        await self._deployer.close()
         self._outbox.close()
+        step_back()
+        await self._deployer.close()
 
     def _take(self, connection: socket.socket, received: bytes, hops: int) -> None:
         taken = self._server.accept(connection, received, hops)

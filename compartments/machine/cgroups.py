@@ -44,12 +44,20 @@ class Want(msgspec.Struct, frozen=True):
 class Groups:
     """Groups `<prefix>.<name>` in the directory of each controller."""
 
-    def __init__(self, version: Version, places: dict[str, Path], prefix: str, joined: bool = False) -> None:
-        """`joined`: we have moved into a group of our own and will move back."""
+    def __init__(
+        self,
+        version: Version,
+        places: dict[str, Path],
+        prefix: str,
+        joined: bool = False,
+        own: Path | None = None,
+    ) -> None:
+        """`joined`: we moved into a group of our own and will move back. `own`: where we are, if not in `places`."""
         self.version = version
         self.prefix = prefix
         self._places = places
         self._joined = joined
+        self._own = next(iter(places.values())) / f"{prefix}.{_OURS}" if joined else own
 
     @property
     def controllers(self) -> tuple[str, ...]:
@@ -83,13 +91,23 @@ class Groups:
 
     def free(self, pids: Iterable[int]) -> list[str]:
         """Back to where we are ourselves."""
-        own = [place / f"{self.prefix}.{_OURS}" if self._joined else place for place in self._places.values()]
-        return [
-            word
-            for pid in pids
-            for directory in dict.fromkeys(own)
-            for word in _write(directory / "cgroup.procs", str(pid))
-        ]
+        own = list(dict.fromkeys(self._places.values())) if self._own is None else [self._own]
+        return [word for pid in pids for directory in own for word in _write(directory / "cgroup.procs", str(pid))]
+
+    def weigh(self, name: str, want: Want) -> list[str]:
+        """Changes no more than how the group shares the processor."""
+        directory = self._places["cpu"] / f"{self.prefix}.{name}"
+        values = _values(self.version, "cpu", directory, want)
+        return [word for file, value in values for word in _write(directory / file, value)]
+
+    def can_give_way(self, name: str) -> bool:
+        """Whether this kernel has idle groups; since Linux 5.15."""
+        return "cpu" in self._places and (self._places["cpu"] / f"{self.prefix}.{name}" / _IDLE).exists()
+
+    def tasks(self, name: str) -> list[int]:
+        """All threads of all processes in a group."""
+        directory = self._places["cpu"] / f"{self.prefix}.{name}"
+        return [int(task) for task in _read(directory / ("tasks" if self.version == 1 else "cgroup.threads")).split()]
 
     def keep(self, names: Iterable[str]) -> None:
         """Removes all other groups of ours that nobody is in."""
@@ -211,6 +229,7 @@ def _second(mount: tuple[Path, str] | None, own: str, prefix: str, why: list[str
         return None
     owned = place == mount[0] or _delegated(place)
     inside = not owned and _delegated(place.parent)  # systemd's DelegateSubgroup=
+    subgroup = place if inside else None
     place = place.parent if inside else place
     reason = _not_ours(place, mount[0])
     wanted = [name for name in CONTROLLERS if name in _read(place / "cgroup.controllers").split()]
@@ -229,7 +248,8 @@ def _second(mount: tuple[Path, str] | None, own: str, prefix: str, why: list[str
     if "cpu" in refused:
         Groups(2, dict.fromkeys(wanted, place), prefix, joined).close()
         return None
-    return Groups(2, {name: place for name in wanted if name not in refused}, prefix, joined)
+    places = {name: place for name in wanted if name not in refused}
+    return Groups(2, places, prefix, joined, subgroup)
 
 
 def _switch_on(place: Path, wanted: Iterable[str]) -> dict[str, OSError]:
@@ -254,7 +274,7 @@ def _move_all(source: Path, target: Path) -> None:
 def _values(version: Version, controller: str, directory: Path, want: Want) -> list[tuple[str, str]]:
     """(file, content) in the order in which they must be written."""
     if controller == "cpu":
-        idle = (directory / _IDLE).exists()  # since Linux 5.15
+        idle = (directory / _IDLE).exists()
         if idle and want.gives_way:  # it has no weight then, and takes none
             return [(_IDLE, "1")]
         weight = (

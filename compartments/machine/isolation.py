@@ -68,23 +68,36 @@ class Isolation:
         self._placement = place(self._topology, asks_of(compartments, workers))
         if self._groups is None:
             return
-        if "cpu" in self._groups.controllers:
-            priorities = {name: settings.priority for name, settings in compartments.items()}
-            self.sharers = sharers({name: self._placement.cpus(name) for name in compartments}, priorities)
-            self._giving_way &= self.sharers
         self._groups.keep((*compartments, _ASIDE))
         every = ranges(self._topology.numbers)
         self._refuse(self._groups.shape(_ASIDE, Want(_ASIDE_WEIGHT, every, None, gives_way=True)))
+        priorities = {name: settings.priority for name, settings in compartments.items()}
+        able = sharers({name: self._placement.cpus(name) for name in compartments}, priorities)
+        self._giving_way &= able
         for name in compartments:
             self._refuse(self._groups.shape(name, self._want(name)))
+        self.sharers = frozenset(name for name in able if self._groups.can_give_way(name))
+        self._giving_way &= self.sharers
+
+    def tasks(self, compartment: str) -> list[int]:
+        """Threads of all that is confined to it."""
+        return [] if self._groups is None else self._groups.tasks(compartment)
 
     def give_way(self, names: frozenset[str]) -> None:
         """Those run when nobody else on their cores wants to; all others have their weight."""
-        if names == self._giving_way or self._groups is None:
+        if self._groups is None:
             return
-        changed, self._giving_way = names ^ self._giving_way, names
-        for name in changed & set(self._compartments):
-            self._refuse(self._groups.shape(name, self._want(name)))
+        for name in (names ^ self._giving_way) & self.sharers:
+            before = self._giving_way
+            self._giving_way = before ^ {name}
+            refused = self._groups.weigh(name, Want(self._weight(name), "", None, name in self._giving_way))
+            if refused:
+                self._refuse(refused)
+                self._giving_way = before
+                self.sharers -= {name}  # it is not tried again until all are placed anew
+
+    def _weight(self, name: str) -> int:
+        return min(WEIGHT_MAX, WEIGHT[self._compartments[name].priority] * self._workers[name])
 
     def _want(self, name: str) -> Want:
         settings, workers = self._compartments[name], self._workers[name]
@@ -94,8 +107,7 @@ class Isolation:
             beside_mb = executors.processes * (2 * executors.memory_mb + _EXECUTOR_MB)
             memory = workers * (settings.memory_mb + beside_mb) << 20
             memory += _VERSIONS * _data_bytes(self._data_dir)
-        weight = min(WEIGHT_MAX, WEIGHT[settings.priority] * workers)
-        return Want(weight, ranges(self._placement.cpus(name)), memory, name in self._giving_way)
+        return Want(self._weight(name), ranges(self._placement.cpus(name)), memory, name in self._giving_way)
 
     def prime(self) -> None:
         """Before somebody starts who is to be set aside: the first move after a while waits 30 ms for the kernel's

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
+import havok
 from havok.errors import NodeError
 
 PACKAGES = ("havok", "engine", "loader", "compartments", "console")
 CHECK_S_MAX = 120.0  # every plan is compiled; thousands take some seconds
 _SAID_MAX = 2000  # bytes of a refusal that are passed on
-_ROOT = Path(__file__).resolve().parents[1]
+_ROOT = Path(havok.__file__).resolve().parents[1]
 
 
 def code_id(root: Path = _ROOT) -> str:
@@ -41,9 +42,11 @@ async def passes(command: Sequence[str], quieten: Callable[[int], Callable[[], N
     ended = quieten(process.pid)
     try:
         output, _ = await asyncio.wait_for(process.communicate(), CHECK_S_MAX)
-    except TimeoutError:
+    except BaseException as error:
         process.kill()
         await process.wait()
+        if not isinstance(error, TimeoutError):
+            raise
         raise NodeError(f"the installed code did not finish its check within {CHECK_S_MAX:.0f} s") from None
     finally:
         ended()

@@ -46,7 +46,7 @@ class Seating:
                 self._own(self._hurry(process))
         elif settings is None:  # the gate
             nice = NICE_GATE
-            if process.nice != nice:
+            if process.nice == NICE_QUIET:
                 self.isolation.release(process.pid)
         else:
             nice = NICE[settings.priority]

@@ -32,29 +32,30 @@ class Answers:
     def at_once(self, route: SqlRoute, text: bytes) -> bytes | None:
         """What follows `{"data":` in the JSON answer to a GET with this query string, when it is made in a moment.
 
-        None: it is not, and `route.begun` goes on with it; or it is for `begin` to answer. The same for what it raises.
+        None: it is not, and `route.begun` goes on with it, or is the response to what failed; or it is for `begin`
+        to answer, as is what this raises.
         """
-        if _QUERY(text) is None:
+        if _QUERY(text) is None or self.unfinished >= UNFINISHED_MAX:
             return None
         started_ns = monotonic_ns()
-        running = None
+        running = route.program.start(Call(parse_query(text), JSON, texts=True))
+        request = Head(b"GET", path_of(route.service), text, 1, _PLAIN, 0)
         try:
-            running = route.program.start(Call(parse_query(text), JSON, texts=True))
             made = running.step(started_ns + SLICE_NS)
             if running.done:
                 return made[_DATA_BYTES:-1]
-            if self.unfinished < UNFINISHED_MAX:
-                request = Head(b"GET", path_of(route.service), text, 1, _PLAIN, 0)
-                route.begun = self._answering(route, request, running, started_ns, close=False)
-                route.begun.add(made)
-                self.unfinished += 1
-                route.budget.begun = True
-                running = None
-            return None
+            route.begun = self._answering(route, request, running, started_ns, close=False)
+            route.begun.add(made)
+            self.unfinished += 1
+            route.budget.begun = True
+        except Exception as error:
+            route.begun = self._failed(route, request, False, error, 0)
+            route.histogram.record(monotonic_ns() - started_ns)
         finally:
-            if running is not None:
+            if not isinstance(route.begun, Answering):
                 running.close()
             route.histogram.turns_ns += monotonic_ns() - started_ns
+        return None
 
     def begin(self, route: SqlRoute, request: Head, content: bytes, *, close: bool) -> bytes | Answering:
         """The whole response, when it is made in a moment; also to a request that is refused. Never raises."""

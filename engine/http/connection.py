@@ -108,7 +108,11 @@ class Connection(Answered):
                     begun, route.begun = route.begun, None
                     if begun is not None:
                         self._tail_size = 0
-                        self._await(begun)
+                        if isinstance(begun, bytes):
+                            self.add(begun)
+                            self._settle(busy=False)
+                        else:
+                            self._await(begun)
                         return
                     if limit is not None:
                         limit.forgive()  # the general way asks for it again

@@ -28,7 +28,8 @@ _DATE = b"\0"  # where the date will stand; no header and no JSON holds it
 class Route:
     """A service served here. `start`, `miss` and `shed` are stamped with the date each second.
 
-    `query` answers a canonical query string at once, `begun` is an answer that it began and did not end.
+    `query` answers a canonical query string at once, `begun` is an answer that it began and did not end,
+    or the response to what failed meanwhile.
     `limit` is what a request is asked for: the rate limit, or the budget while the worker is measured.
     """
 
@@ -70,7 +71,7 @@ class Route:
         self.service = plan.service
         self.program: Any = program
         self.query: Callable[[bytes], bytes | None] = program.query
-        self.begun: Answering | None = None
+        self.begun: Answering | bytes | None = None
         self.columns: Sequence[OutputColumn] = plan.columns
         versions = ", ".join(f"{snapshot.dataset}@{snapshot.version}" for snapshot in program.snapshots)
         self.headers = f"Havok-Version: {versions}\r\nHavok-Compartment: {plan.compartment}\r\n".encode()
@@ -126,9 +127,14 @@ class SqlRoute(Route):
     program: SelectProgram | AnalysisProgram
 
     @property
+    def is_select(self) -> bool:
+        """A query that is answered here, no mere look-up."""
+        return isinstance(self.program, SelectProgram) and self.program.takes_turns
+
+    @property
     def takes_turns(self) -> bool:
         """Whether its answers wait for each other: what one takes is not its latency."""
-        return not isinstance(self.program, SelectProgram) or self.program.takes_turns
+        return self.is_select or not isinstance(self.program, SelectProgram)
 
 
 class Elsewhere:

@@ -27,7 +27,6 @@ from engine.http.reactor import Reactor
 from engine.http.relay import Relay
 from engine.http.responses import head, http_date, response
 from engine.http.route import Elsewhere, Route, SqlRoute, Target, Unready, path_of
-from engine.queries.select_program import SelectProgram
 from havok.errors import (
     Draining,
     HavokError,
@@ -90,6 +89,8 @@ class Server:
             if isinstance(old, Route) and not (isinstance(target, Route) and target.histogram is old.histogram):
                 self._past_requests += old.histogram.count
                 self.counts.pop(path, None)
+            if isinstance(old, Route) and old is not target:
+                old.query = old.program.query  # what may refer to the route itself: nobody would collect it soon
             if target is None:
                 self.table.pop(path, None)
             else:
@@ -99,7 +100,7 @@ class Server:
                 if target.rate is not None:
                     target.rate.share(self._sharers)
                 target.measure(self.meter if self.measured else None)
-                if isinstance(target, SqlRoute) and isinstance(target.program, SelectProgram) and target.takes_turns:
+                if isinstance(target, SqlRoute) and target.is_select:
                     target.query = partial(self._answers.at_once, target)
                 self.fast[b"GET " + path] = target
             else:

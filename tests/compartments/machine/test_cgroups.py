@@ -107,6 +107,7 @@ def test_version_2_of_a_container(kernel: Kernel) -> None:
     }  # fmt: skip
     found.groups.shape("one", Want(100, "1", None))
     assert contents(place / f"{PREFIX}.one")["memory.max"] == "max"
+    assert (found.groups.free([17]), (place / "cgroup.procs").read_text()) == ([], "17")
 
 
 def test_a_group_that_gives_way_has_no_weight(kernel: Kernel) -> None:
@@ -123,13 +124,6 @@ def test_a_group_that_gives_way_has_no_weight(kernel: Kernel) -> None:
     assert "cpu.weight" not in contents(group), "the kernel refuses one then"
     groups.shape("one", WANT)
     assert (contents(group)["cpu.idle"], contents(group)["cpu.weight"]) == ("0", "33")
-
-
-def test_a_process_goes_back_to_where_we_are(kernel: Kernel) -> None:
-    place = kernel.second("/docker/x", root="/docker/x")
-    assert (groups := kernel.find().groups) is not None
-    assert groups.free([17]) == []
-    assert (place / "cgroup.procs").read_text() == "17"
 
 
 def test_version_1_each_hierarchy_by_itself(kernel: Kernel) -> None:
@@ -209,7 +203,9 @@ def test_a_subgroup_that_systemd_put_us_in(kernel: Kernel, monkeypatch: pytest.M
     assert groups is not None
     groups.shape("one", WANT)
     assert (place.parent / f"{PREFIX}.one").is_dir()
-    assert (place / "cgroup.procs").read_text() == "1\n"
+    assert groups.free([17]) == []
+    assert (place / "cgroup.procs").read_text() == "17", "where we are: the group around it may hold no process"
+    assert (place.parent / "cgroup.procs").read_text() != "17"
 
 
 @pytest.mark.parametrize(("own", "root"), [("/a/b", "/c"), ("/../x", "/")])

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compartments.machine.courtesy import FAIR_NS, SHARE_MIN, WINDOW_NS, Courtesy, sharers
+from compartments.machine.courtesy import FAIR_NS, FAIR_NS_MAX, SHARE_MIN, WINDOW_NS, Courtesy, Task, sharers
 
 MS = 1_000_000
+LOOK_NS = 100 * MS
 
 
 def test_only_who_shares_with_a_higher_one() -> None:
@@ -17,54 +18,86 @@ def test_only_who_shares_with_a_higher_one() -> None:
     assert sharers({"one": [0]}, {"one": "low"}) == frozenset()
 
 
+def task(ran_ms: int, waited_ms: int, *, runnable: bool = False) -> dict[int, Task]:
+    return {7: Task(ran_ms * MS, waited_ms * MS, runnable)}
+
+
 @pytest.mark.parametrize(
     ("ran_ms", "waited_ms", "gives_way"),
     [
         (0, 0, True),  # nothing to do
         (300, 0, True),  # it has all it wants
         (100, 200, True),  # a third
-        (5, 60, True),  # a tenth of the little it wants
+        (30, 270, True),  # a tenth: no less than its weight would give it
+        (5, 60, True),  # little of the little it wants
         (0, 300, False),  # nothing at all
-        (20, 280, False),
+        (10, 290, False),
     ],
 )
 def test_who_starves_gives_way_no_more(ran_ms: int, waited_ms: int, gives_way: bool) -> None:
     courtesy = Courtesy()
-    assert courtesy.gives_way(7, 8, 1000)
-    assert courtesy.gives_way(7 + ran_ms * MS, 8 + waited_ms * MS, 1000 + WINDOW_NS - 1), "that is too short to say"
-    assert courtesy.gives_way(7 + ran_ms * MS, 8 + waited_ms * MS, 1000 + WINDOW_NS) is gives_way
+    assert courtesy.gives_way(task(7, 8), 1000)
+    assert courtesy.gives_way(task(7 + ran_ms, 8 + waited_ms), 1000 + WINDOW_NS - 1), "that is too short to say"
+    assert courtesy.gives_way(task(7 + ran_ms, 8 + waited_ms), 1000 + WINDOW_NS) is gives_way
 
 
-def test_it_is_tried_again() -> None:
+def test_a_wait_that_is_not_over_counts() -> None:
+    """The kernel tells of it when its thread runs again."""
     courtesy = Courtesy()
-    courtesy.gives_way(0, 0, 0)
-    assert not courtesy.gives_way(0, WINDOW_NS, WINDOW_NS)
-    assert not courtesy.gives_way(WINDOW_NS, WINDOW_NS, WINDOW_NS + FAIR_NS - 1)
-    assert courtesy.gives_way(WINDOW_NS, WINDOW_NS, WINDOW_NS + FAIR_NS)
-    assert courtesy.gives_way(2 * WINDOW_NS, WINDOW_NS, 2 * WINDOW_NS + FAIR_NS), "it is judged by what came since"
+    found = [courtesy.gives_way(task(9, 9, runnable=True), look * LOOK_NS) for look in range(4)]
+    assert found == [True, True, True, False]
+    sleeps = Courtesy()
+    assert all(sleeps.gives_way(task(9, 9), look * LOOK_NS) for look in range(40))
 
 
-def test_a_worker_that_went_takes_its_times_along() -> None:
+def test_one_that_starves_is_enough() -> None:
+    """However well another thread of the compartment lives."""
     courtesy = Courtesy()
-    courtesy.gives_way(1000 * MS, 1000 * MS, 0)
-    assert courtesy.gives_way(0, 999 * MS, WINDOW_NS), "of others: nothing is known"
-    assert not courtesy.gives_way(1 * MS, 1299 * MS, 2 * WINDOW_NS)
+    for look in range(3):
+        tasks = {1: Task(look * LOOK_NS, 0, True), 2: Task(0, 0, True)}
+        assert courtesy.gives_way(tasks, look * LOOK_NS)
+    assert not courtesy.gives_way({1: Task(3 * LOOK_NS, 0, True), 2: Task(0, 0, True)}, 3 * LOOK_NS)
 
 
-@given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 400)), max_size=40))
-def test_nobody_gives_way_who_gets_less_than_a_tenth(spans: list[tuple[int, int]]) -> None:
-    """And whoever gets more does, but for a while after he did not."""
+def test_a_thread_that_is_new_is_judged_by_what_it_gets_from_now_on() -> None:
+    courtesy = Courtesy()
+    courtesy.gives_way({1: Task(0, 0, False)}, 0)
+    assert courtesy.gives_way({1: Task(0, 0, False), 2: Task(0, 5000 * MS, False)}, WINDOW_NS)
+    assert courtesy.gives_way({2: Task(10 * MS, 5000 * MS, False)}, 2 * WINDOW_NS)
+
+
+def starve(courtesy: Courtesy, now_ns: int) -> int:
+    """When it has its weight back."""
+    while courtesy.gives_way(task(9, 9, runnable=True), now_ns):
+        now_ns += LOOK_NS
+    return now_ns
+
+
+def test_it_is_tried_again_and_more_seldom_the_oftener_it_fails() -> None:
+    courtesy, now, fair = Courtesy(), 0, FAIR_NS
+    for _ in range(8):
+        now = starve(courtesy, now)
+        assert not courtesy.gives_way(task(9, 9), now + fair - 1)
+        now += fair
+        assert courtesy.gives_way(task(9, 9), now)
+        fair = min(2 * fair, FAIR_NS_MAX)
+    assert fair == FAIR_NS_MAX
+    for look in range(round(1.1 * FAIR_NS_MAX / LOOK_NS)):
+        now += LOOK_NS
+        assert courtesy.gives_way(task(look * 100, 9), now)
+    now = starve(courtesy, now)
+    assert courtesy.gives_way(task(9, 9), now + FAIR_NS), "it lived on what was left meanwhile"
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), max_size=60))
+def test_nobody_gives_way_who_gets_next_to_nothing(spans: list[tuple[int, int]]) -> None:
     courtesy, ran, waited, now = Courtesy(), 0, 0, 0
-    courtesy.gives_way(0, 0, 0)
-    starved_ns: int | None = None
+    courtesy.gives_way(task(0, 0), 0)
+    gave_way = True
     for ran_ms, waited_ms in spans:
-        ran, waited, now = ran + ran_ms * MS, waited + waited_ms * MS, now + WINDOW_NS
+        ran, waited, now = ran + ran_ms, waited + waited_ms, now + WINDOW_NS
         hungry = waited_ms >= 150 and ran_ms < SHARE_MIN * (ran_ms + waited_ms)
-        found = courtesy.gives_way(ran, waited, now)
-        if hungry and (starved_ns is None or now - starved_ns < FAIR_NS):
-            assert not found
-        if starved_ns is None or now - starved_ns >= FAIR_NS:
-            starved_ns = None if found else now
-            assert found or hungry
-        elif hungry:
-            starved_ns = now
+        found = courtesy.gives_way(task(ran, waited), now)
+        if gave_way:
+            assert found is not hungry
+        gave_way = found

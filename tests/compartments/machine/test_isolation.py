@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
+from msgspec import structs
 
 from compartments.machine.cgroups import Groups, Want
 from compartments.machine.isolation import WITHOUT_GROUPS, Isolation, prefix
@@ -35,6 +36,13 @@ class Remembered(Groups):
         if name != "node.aside":
             self.wanted[name] = want
         return ["/none: no"]
+
+    def weigh(self, name: str, want: Want) -> list[str]:
+        self.wanted[name] = structs.replace(self.wanted[name], weight=want.weight, gives_way=want.gives_way)
+        return []
+
+    def can_give_way(self, name: str) -> bool:
+        return True
 
     def take(self, name: str, pids: Iterable[int]) -> list[str]:
         self.inside.setdefault(name, []).extend(pids)
