@@ -6,6 +6,7 @@ retires.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -17,8 +18,11 @@ from compartments.processes.ports import Ports, addresses
 from compartments.versions.first_loads import changed_datasets
 from compartments.versions.rollout import Rollout
 from havok.config import Loaded
+from havok.errors import NodeError
 from havok.messages import ScaleRequest
 from havok.settings import Settings
+
+log = logging.getLogger(__name__)
 
 READY_S_MAX = 10.0  # new workers; what takes longer is seen in the status
 
@@ -48,9 +52,13 @@ class Changes:
         """Reads and applies the configuration. Raises ConfigError; then nothing changed."""
         async with self._one:
             loaded = self._configuration.changed()
-            await self._open_ports(loaded)
-            await self._adopt(loaded)
-        self.audit.note(OPERATOR, "reload", "configuration")
+            try:
+                await self._open_ports(loaded)
+            except NodeError as error:
+                self._configuration.refuse(error.detail)
+                raise
+            said = await self._adopt(loaded)
+        self.audit.note(OPERATOR, "reload", "configuration", said)
         self._load_first(loaded.settings.datasets)  # those that failed may be mended by now
 
     async def add_services(self, document: str, file: str) -> dict[str, Any]:
@@ -90,20 +98,25 @@ class Changes:
             compartment = self._configuration.settings.compartments[request.compartment]
             await self._fleet.until_serving(READY_S_MAX)
         workers, marks = compartment.workers, compartment.watermarks
-        said = f"{workers.min} to {workers.max} workers, marks {marks.low:g} and {marks.high:g}"
-        self.audit.note(OPERATOR, "scale", request.compartment, said)
+        if request != ScaleRequest(request.compartment):  # which only asks
+            said = f"workers.min {workers.min}, workers.max {workers.max}, marks {marks.low:g} and {marks.high:g}"
+            said = f"as configured: {said}" if request.reset else said
+            log.info("%s is scaled: %s", request.compartment, said)
+            self.audit.note(OPERATOR, "scale", request.compartment, said)
         return {"workers": workers.min, "max": workers.max, "low": marks.low, "high": marks.high}
 
     async def _open_ports(self, loaded: Loaded) -> None:
         """Raises NodeError for one that cannot be had; then none was opened."""
         await asyncio.to_thread(self._ports.open, addresses(loaded.settings))
 
-    async def _adopt(self, loaded: Loaded) -> None:
+    async def _adopt(self, loaded: Loaded) -> str:
+        """What is other than before."""
         before = self._configuration.settings
-        self._configuration.adopt(loaded)
+        said = self._configuration.adopt(loaded)
         await self._apply(before)
         if self._fleet.outdated():  # a compartment has another port of its own
             self._renew()
+        return said
 
     async def _apply(self, before: Settings) -> None:
         settings = self._configuration.settings

@@ -266,8 +266,10 @@ class Supervisor:
                 return self.rollout.unstage(dataset)
             case messages.ActivateRequest(dataset=dataset):
                 workers = await self.rollout.activate(dataset)
+                self._note("activate", dataset, f"version {self.rollout.live[dataset].version}")
                 return {"workers": workers, "ms": round((monotonic() - started) * 1000, 3)}
             case messages.RestartRequest():
+                self._note("restart", "node", "one process after another")
                 return {"processes": await self._renewals.renew([*self.fleet.workers(), *self.fleet.gates()])}
             case messages.UpgradeRequest():
                 return await self._upgrade()
@@ -279,6 +281,13 @@ class Supervisor:
                 return await self.changes.add_services(document, file)
             case messages.RemoveServiceRequest(name=name):
                 return await self.changes.remove_service(name)
+
+    def _note(self, action: str, target: str, reason: str) -> None:
+        self._own(asyncio.to_thread(self.changes.audit.note, OPERATOR, action, target, reason))
+
+    def _balance(self, compartment: str) -> dict[str, Any]:
+        scale = msgspec.to_builtins(self._configuration.scale_of(compartment))
+        return {**self.balancer.describe(compartment), "scaled": scale}
 
     def _accept(self, candidate: Manifest) -> dict[str, str]:
         try:
@@ -303,7 +312,7 @@ class Supervisor:
             self.data_dir,
             self._configuration.refused,
             seq,
-            self.balancer.describe,
+            self._balance,
             self.first_loads.loading,
         )
 

@@ -96,7 +96,7 @@ class Worker:
         """Somebody wants to know; from now on he is told in time."""
         if self._teller is None:
             self._teller = self._loop.call_later(TELL_S, self._tell)
-        return len(self._server.connections)
+        return self._server.callers
 
     def _tell(self) -> None:
         self._teller = None
@@ -150,7 +150,7 @@ class Worker:
             serving=self._deployer.serving,
             staged=self._deployer.staged,
             faults=self._deployer.faults,
-            connections=len(self._server.connections),
+            connections=self._server.callers,
             requests=requests,
             errors=dict(self._server.problems.counts),
             shed=dict(self._sharing.shed),

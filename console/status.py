@@ -34,6 +34,7 @@ def _show(document: dict[str, Any]) -> None:
     terminal.say()
     _show_compartments(document["compartments"])
     _show_isolation(document["compartments"])
+    _show_exceptions(document["compartments"])
     _show_executors(document["compartments"])
     terminal.say()
     _show_services(document["services"])
@@ -67,6 +68,16 @@ def _show_isolation(compartments: dict[str, Any]) -> None:
     for name, found in compartments.items():
         for note in found["notes"]:
             terminal.say(terminal.paint(f"{name}: {note}", "yellow"))
+
+
+def _show_exceptions(compartments: dict[str, Any]) -> None:
+    """Ports of their own, and what people set over the file."""
+    for name, found in compartments.items():
+        if found["listen"]:
+            terminal.say(f"{name}: has a port of its own, {found['listen']}")
+        if found["scaled"]:
+            said = ", ".join(f"{key} {value:g}" for key, value in found["scaled"].items())
+            terminal.say(f"{name}: scaled by hand, {said}; havok scale {name} --reset takes it back")
 
 
 def _show_executors(compartments: dict[str, Any]) -> None:

@@ -57,11 +57,22 @@ class Configuration:
         self._loaded = _sound(read_settings(self._path, self._stored.read()))
         self._settings = scaled(self._loaded.settings, self._scales)
 
-    def adopt(self, loaded: Loaded) -> None:
-        log.info("configuration: %s", changes(self.settings, loaded.settings))
+    def adopt(self, loaded: Loaded) -> str:
+        """What is other than before."""
+        said = changes(self._loaded.settings, loaded.settings)
+        log.info("configuration: %s", said)
         self._loaded = loaded
         self._settings = scaled(loaded.settings, self._scales)
         self.refused = ()
+        return said
+
+    def refuse(self, detail: str) -> None:
+        """What the files ask for cannot be had."""
+        self.refused = (Fault(str(self._path), "", detail),)
+
+    def scale_of(self, compartment: str) -> Scale:
+        """What people set at run time, over the file."""
+        return self._scales.get(compartment, Scale())
 
     def changed(self) -> Loaded:
         """As files and database are now. Raises ConfigError, and `refused` says why."""

@@ -55,6 +55,8 @@ def wanted(settings: Settings, scales: Mapping[str, Scale], request: ScaleReques
         known = f"did you mean {meant}?" if meant else f"there are: {', '.join(settings.compartments)}"
         raise NodeError(f"there is no compartment {request.compartment!r}; {known}")
     if request.reset:
+        if (request.workers, request.low, request.high) != (None, None, None):
+            raise NodeError("--reset takes back what was set; set what you want after it")
         return Scale()
     before = scales.get(request.compartment, Scale())
     scale = Scale(

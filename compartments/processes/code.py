@@ -14,7 +14,7 @@ from havok.errors import NodeError
 
 PACKAGES = ("havok", "engine", "loader", "compartments", "console")
 CHECK_S_MAX = 120.0  # every plan is compiled; thousands take some seconds
-_SAID_MAX = 2000  # bytes of a refusal that are passed on
+_SAID_LINES_MAX = 12  # of a refusal, its last: an exception's own words stand there
 _ROOT = Path(havok.__file__).resolve().parents[1]
 
 
@@ -51,5 +51,5 @@ async def passes(command: Sequence[str], quieten: Callable[[int], Callable[[], N
     finally:
         ended()
     if process.returncode:
-        said = output[-_SAID_MAX:].decode(errors="replace").strip()
+        said = "\n".join(output.decode(errors="replace").strip().splitlines()[-_SAID_LINES_MAX:])
         raise NodeError(f"what is installed now would not serve this node; nothing was changed:\n{said}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from engine.http.answering import Answering
 from engine.http.head import Head
-from engine.http.passage import Habit
+from engine.http.passage import LINE, Habit
 from engine.http.peer import AWAITING, PAUSED, Peer
 from engine.http.reactor import HANGUP, NOTHING, READ
 from engine.http.relay import Relay
@@ -28,6 +28,8 @@ class Answered(Peer):
         self.habit: Habit | None = Habit(hops, self.since_ns) if hops else None  # made when it is looked at first
         self._answering: Answering | Relay | None = None
         self._whole = 0  # bytes of the request at the start of the buffer, where its body was read and put back
+        if hops == LINE:
+            server.lines.add(self)  # type: ignore[arg-type]
 
     # -- an answer that takes its time -------------------------------------------------
 

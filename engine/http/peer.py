@@ -146,4 +146,5 @@ class Peer:
             self.closed = True
             self.reactor.remove(self.fd)
             self.server.connections.discard(self)
+            self.server.lines.discard(self)
             self.sock.close()

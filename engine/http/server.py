@@ -59,6 +59,7 @@ class Server:
         self.reactor = Reactor(loop)
         self.heads = HeadReader()
         self.connections: set[Connection] = set()
+        self.lines: set[Connection] = set()  # those of them that are no caller's: other workers forward on them
         self.fast: dict[bytes, Route] = {}  # `GET /v1/x`; connections hold this very dict
         self.table: dict[bytes, Target] = {}
         self.draining = False
@@ -123,6 +124,11 @@ class Server:
         for target in self.table.values():
             if isinstance(target, Route):
                 target.measure(self.meter if on else None)
+
+    @property
+    def callers(self) -> int:
+        """Connections, without the lines of other workers."""
+        return len(self.connections) - len(self.lines)
 
     def count_requests(self) -> int:
         """Requests that routes answered, since the start; beyond COUNT_MAX routes, as some were counted before."""

@@ -148,3 +148,21 @@ def test_a_killed_workers_connections_do_not_count(limited: Node) -> None:
         until(lambda: pid not in limited.worker_pids("one"))
         until(limited.is_serving)
         assert sum(answer.status == 200 for answer in crowd(limited, stack, 20)) == MOST // 2
+
+
+def test_lines_of_other_workers_are_no_callers(limited: Node) -> None:
+    """On which those of `two` forward: nobody is refused for them, and the status does not count them."""
+    limited.compartments["two"]["priority"] = "high"
+    limited.compartments["one"]["priority"] = "low"
+    limited.write()
+    assert limited.supervisor is not None
+    limited.supervisor.send_signal(signal.SIGHUP)
+    until(lambda: limited.status()["compartments"]["one"]["priority"] == "low")
+    with ExitStack() as stack:
+        for _ in range(4):
+            client, answer = ask(limited, "b")
+            stack.callback(client.sock.close)
+            assert (answer.status, client.get("a").status) == (200, 200)
+        until(lambda: sum(worker["forwarded"] for worker in limited.workers("two")) == 4)
+        assert sum(answer.status == 200 for answer in crowd(limited, stack, 3 * MOST)) == MOST
+        until(lambda: sum(worker["connections"] for worker in limited.workers("one")) == MOST)

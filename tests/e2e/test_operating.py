@@ -114,6 +114,9 @@ def test_scaling_is_remembered_and_taken_back(person: Person) -> None:
             assert served.status()["compartments"]["one"]["watermarks"] == {"low": 0.2, "high": 0.75}
             assert "must be below the high one" in person.refused("scale", "one", "--low", 0.9)
             assert "did you mean one?" in person.refused("scale", "onee", "--workers", 2)
+            assert "set what you want after it" in person.refused("scale", "one", "--reset", "--workers", 2)
+            shown = person.does("status").out
+            assert "one: scaled by hand, workers 3, low 0.2; havok scale one --reset takes it back" in shown
         assert callers.wrong == []
     with person.serve() as served:
         assert len(served.status()["compartments"]["one"]["workers"]) == 3

@@ -130,7 +130,12 @@ def test_a_port_that_is_taken_refuses_the_reload(node: Node) -> None:
         with pytest.raises(NodeError, match=r"compartments\.one\.listen"):
             node.request(messages.AddServiceRequest(document))
     assert node.status()["compartments"]["one"]["listen"] is None
+    (fault,) = node.status()["faults"]
+    assert "cannot listen on" in fault
     del node.compartments["one"]["listen"]
+    node.services["b"]["compartment"] = "one"
     node.write()
     node.request(messages.ReloadRequest())
+    assert node.status()["faults"] == []
+    assert [(entry.action, entry.reason) for entry in node.audit()] == [("reload", "service b changed")]
     assert "c" not in node.status()["services"], "what was refused is not kept"
