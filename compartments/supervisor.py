@@ -21,6 +21,7 @@ from compartments.facts.bus import Bus
 from compartments.facts.ledger import Ledger
 from compartments.heart import Heart
 from compartments.machine.isolation import Isolation
+from compartments.machine.limits import NICE_SUCCESSOR, rank_own_session
 from compartments.people.audit import NODE, OPERATOR
 from compartments.people.configuration import Configuration
 from compartments.precedence import Precedence
@@ -120,6 +121,8 @@ class Supervisor:
             if choice.fault is not None:
                 log.error("%s", choice.fault)
         self._started.set()
+        if self._inherited:
+            rank_own_session(0)
         self._own(self._watch())
         self._own(self.balancer.run(lambda: self.settings.compartments))
         self._own(self._precedence.run())
@@ -154,6 +157,7 @@ class Supervisor:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._hands_on:
             await self.fleet.leave()
+            rank_own_session(NICE_SUCCESSOR)
         elif hands_on:  # told to stop meanwhile
             await self.fleet.end()
             self._ports.close()

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 NICE: dict[Priority, int] = {"high": 0, "medium": 5, "low": 10}
 SLICE_NS: dict[Priority, int] = {"high": 100_000, "medium": 500_000, "low": 3_000_000}  # the kernel's own: 0.7 to 3 ms
 NICE_GATE = 0
+NICE_SUCCESSOR = 10  # of a supervisor until it is in charge: a tenth of a busy core, and workers can live on the rest
 NICE_QUIET = 15  # of a process that starts beside others who serve: 3 % of a core that is busy
 OOM_SCORE: dict[Priority, int] = {"high": 0, "medium": 150, "low": 300}  # of 1,000, on top of the supervisor's own
 _OOM_SCORE_MAX = 1000
@@ -93,6 +94,14 @@ async def rank_session(pid: int, nice: int, name: str, holds: Callable[[], bool]
             log.warning("the session of %s keeps its share of a core: %s", name, error.strerror)
             return
     log.warning("the session of %s keeps its share of a core: the kernel was asked too often", name)
+
+
+def rank_own_session(nice: int) -> None:
+    """The session that we lead or share: back to 0 as well, which niceness itself allows to root alone."""
+    try:
+        _weigh(os.getpid(), nice)
+    except OSError as error:
+        log.debug("our session keeps its share of a core: %s", error.strerror)
 
 
 def _weigh(pid: int, nice: int) -> None:

@@ -71,7 +71,7 @@ class Joins:
             column.name.casefold()
             for comparison in (where.find_all(exp.EQ) if where is not None else ())
             for column in comparison.find_all(exp.Column)
-            if column.table.casefold() in ("", source.alias.casefold())
+            if column.table.casefold() == source.alias.casefold() or self._is_only_in(source, column)
         }
         if key <= compared:
             written = f"JOIN {dataset} … ON {_written(source)}"
@@ -80,6 +80,16 @@ class Joins:
             f"every row of {dataset} would be read for each row before it; "
             f"join it by its key ({_key(source)}): JOIN {dataset} … ON {_written(source)}"
         )
+
+    def _is_only_in(self, source: Source, column: exp.Column) -> bool:
+        """A name without a table that no other table has."""
+        name = column.name.casefold()
+        holders = [
+            other
+            for other in self._scope.sources
+            if any(name == held.name.casefold() for held in other.manifest.columns)
+        ]
+        return not column.table and all(holder is source for holder in holders)
 
     def _incomplete(self, source: Source, missing: list[str]) -> str:
         dataset, first = source.manifest.dataset, self._scope.sources[0].manifest.dataset

@@ -14,7 +14,7 @@ from engine.analysis.reading import no_dataset
 from engine.plan import PlanError
 from engine.queries.expression import Argument, Column
 from engine.sql.parameters import DECLARED, fitting, param_type, taken, unclear
-from engine.sql.statement import ELSEWHERE, Statement
+from engine.sql.statement import ELSEWHERE, Statement, quoted_parameter, without_quotes
 from havok.manifest import Manifest
 from havok.settings import ParamSettings
 
@@ -68,7 +68,8 @@ class Scope:
         close = get_close_matches(name, names, n=1)
         hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(names)[:200]}"
         if not close and node.this.args.get("quoted"):
-            hint = f"a text stands in single quotes: '{name}'"
+            param = quoted_parameter(name)
+            hint = f"a text stands in single quotes: '{name}'" if param is None else without_quotes(param, name)
         raise self._statement.refuse(node, f"there is no column {name!r} in {where}; {hint}")
 
     def _column_type(self, name: str) -> str | None:

@@ -59,6 +59,8 @@ def test_an_upgrade_under_load_fails_nobody(installation: Path, installed: Perso
     assert status["supervisor"]["pid"] == supervisor["pid"], "who watches over the supervisor sees the same process"
     assert status["supervisor"]["code"] == answer["code"] != supervisor["code"]
     assert old.isdisjoint(pids(served))
+    session = Path(f"/proc/{supervisor['pid']}/autogroup")
+    assert not session.exists() or session.read_text().endswith("nice 0\n"), "it was behind others while it started"
     assert installed.thing().status == 200
     assert served.stop() == 0
     assert "drained; goodbye" in served.words()

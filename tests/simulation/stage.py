@@ -148,6 +148,7 @@ def _processes(patch: pytest.MonkeyPatch, world: Any) -> None:
     patch.setattr(worker, "Gauges", Gauges)
     patch.setattr(gate, "socket", sockets)
     patch.setattr(worker, "step_back", lambda: None)  # of the whole simulation
+    patch.setattr(supervisor, "rank_own_session", lambda nice: None)
     patch.setattr(channel, "socket", sockets)
     patch.setattr(Connection, "__hash__", lambda self: self.sock.number)
     for room in (bus, follower):

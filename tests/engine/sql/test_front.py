@@ -94,6 +94,7 @@ def test_the_fragment_is_underlined_in_its_line() -> None:
         ("SELECT dest FROM flights WHERE flight > 1.5 AND delay > '3'", "a number stands without quotes"),
         ('SELECT dest FROM flights WHERE tailnum = "N1"', "a text stands in single quotes: 'N1'"),
         ("SELECT dest FROM flights WHERE tailnum = ':tailnum'", "a parameter stands without quotes"),
+        ('SELECT dest FROM flights WHERE tailnum = ":t"', "a parameter stands without quotes, which make a text"),
         ("SELECT dest FROM flights WHERE tailnum LIKE '%:t%'", "write '%' || :t || '%'"),
         ("SELECT dest FROM flights WHERE tailnum = {tailnum}", "a parameter is written as :name"),
         ("SELECT dest FROM flights WHERE tailnum = ?", "a parameter needs a name: write :name"),

@@ -16,6 +16,7 @@ TURNED = "To read many of its rows turn the two round: FROM flights … JOIN air
         ("flights f, airports a WHERE a.faa = f.dest AND f.origin = 'JFK'", "of airports is compared in WHERE; move"),
         ("flights f, airports a WHERE faa = f.dest AND f.origin = 'JFK'", "JOIN: JOIN airports … ON a.faa = …"),
         ("flights f, airports a WHERE a.name = f.dest AND f.origin = 'JFK'", "every row of airports would be read"),
+        ("flights f, flights g WHERE origin = 'x' AND day = 1 AND flight = 2", "every row of flights would be read"),
         ("flights f JOIN airports a ON a.name = f.dest WHERE f.origin = 'x'", "ON does not give faa. To read many of"),
         ("flights f JOIN airports a ON a.name = f.dest WHERE f.origin = 'x'", "FROM airports … JOIN flights … ON f.o"),
         ("flights f LEFT JOIN airports a ON a.faa = dest AND name = 'x' WHERE f.origin = 'x'", "and nothing else"),
