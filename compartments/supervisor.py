@@ -289,10 +289,6 @@ class Supervisor:
     def _note(self, action: str, target: str, reason: str) -> None:
         self._own(asyncio.to_thread(self.changes.audit.note, OPERATOR, action, target, reason))
 
-    def _balance(self, compartment: str) -> dict[str, Any]:
-        scale = msgspec.to_builtins(self._configuration.scale_of(compartment))
-        return {**self.balancer.describe(compartment), "scaled": scale}
-
     def _accept(self, candidate: Manifest) -> dict[str, str]:
         try:
             return self.rollout.accept(candidate)
@@ -316,7 +312,7 @@ class Supervisor:
             self.data_dir,
             self._configuration.refused,
             seq,
-            self._balance,
+            lambda name: self.balancer.describe(name) | {"scaled": self._configuration.scale_of(name)},
             self.first_loads.loading,
         )
 

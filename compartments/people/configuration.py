@@ -9,6 +9,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from compartments.people.database import ControlDatabase
 from compartments.people.scales import Scale, StoredScales, scaled, wanted
 from compartments.people.stored import StoredServices, parse
@@ -70,9 +72,10 @@ class Configuration:
         """What the files ask for cannot be had."""
         self.refused = (Fault(str(self._path), "", detail),)
 
-    def scale_of(self, compartment: str) -> Scale:
+    def scale_of(self, compartment: str) -> dict[str, float]:
         """What people set at run time, over the file."""
-        return self._scales.get(compartment, Scale())
+        found: dict[str, float] = msgspec.to_builtins(self._scales.get(compartment, Scale()))
+        return found
 
     def changed(self) -> Loaded:
         """As files and database are now. Raises ConfigError, and `refused` says why."""
