@@ -21,38 +21,56 @@ from aiohttp import web
 from console import metrics
 from havok.addresses import address
 from havok.errors import NodeError, Problem
+from havok.messages import ScaleRequest
 
 AUDIT_LIMIT, AUDIT_LIMIT_MAX = 100, 10_000  # entries of one answer
 TOKEN_FILE = "admin.token"
 _TOKEN_BYTES = 32
 _OPEN_PATHS = frozenset({"/healthz"})  # load balancers ask it, and it tells nothing else
-_WHAT_IS_HERE = "here are /healthz, /api/status and /metrics; services are on the data plane, node.listen"
+_BODY_BYTES_MAX = 64 * 1024
+_WHAT_IS_HERE = (
+    "here are /healthz, /api/status, /api/audit, /api/compartments/NAME/scale (POST) and /metrics; "
+    "services are on the data plane, node.listen"
+)
 _PROBLEM_JSON = "application/problem+json"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class Scaling(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `havok scale` takes, as a JSON object. None: as it is."""
+
+    workers: int | None = None
+    low: float | None = None
+    high: float | None = None
+    reset: bool = False
+
+
 class Admin:
     """Runs in the supervisor's loop, on a socket that listens already.
 
-    `status()` is the document of `havok status --json`; `audit(count)` are the newest entries of the audit log.
+    `status()` is the document of `havok status --json`; `audit(count)` are the newest entries of the audit log;
+    `scale(request)` is `havok scale`: what holds then.
     """
 
     def __init__(
         self,
         status: Callable[[], dict[str, Any]],
         audit: Callable[[int], Sequence[Any]],
+        scale: Callable[[ScaleRequest], Awaitable[dict[str, Any]]],
         data_dir: Path,
         where: str,
     ) -> None:
         self._status = status
         self._audit = audit
+        self._scale = scale
         self._token = read_or_make_token(data_dir)
         self._host = address(where)[0]
-        app = web.Application(middlewares=[self._guard])
+        app = web.Application(middlewares=[self._guard], client_max_size=_BODY_BYTES_MAX)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/api/status", self._api_status)
         app.router.add_get("/api/audit", self._api_audit)
+        app.router.add_post("/api/compartments/{name}/scale", self._api_scale)
         app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
 
@@ -108,6 +126,22 @@ class Admin:
         except NodeError as error:
             return _problem(HTTPStatus.SERVICE_UNAVAILABLE, "store_down", error.detail)
         return web.Response(body=msgspec.json.encode({"data": entries}), content_type="application/json")
+
+    async def _api_scale(self, request: web.Request) -> web.Response:
+        """What is not sent stays as it is; an empty object only asks."""
+        try:
+            asked = msgspec.json.decode(await request.read(), type=Scaling)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            detail = f'send a JSON object like {{"workers": 2, "low": 0.3, "high": 0.8}} or {{"reset": true}}: {error}'
+            return _problem(HTTPStatus.BAD_REQUEST, "bad_request", detail[:500])
+        wanted = ScaleRequest(request.match_info["name"], asked.workers, asked.low, asked.high, asked.reset)
+        try:
+            holds = await self._scale(wanted)
+        except NodeError as error:
+            if wanted.compartment not in self._status()["compartments"]:
+                return _problem(HTTPStatus.NOT_FOUND, "not_found", error.detail)
+            return _problem(HTTPStatus.CONFLICT, "refused", error.detail)
+        return web.Response(body=msgspec.json.encode(holds), content_type="application/json")
 
     async def _metrics(self, _: web.Request) -> web.Response:
         text = metrics.exposition(self._status())

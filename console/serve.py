@@ -116,7 +116,11 @@ async def _start_admin(supervisor: Supervisor, listener: socket.socket) -> "Admi
     await supervisor.until_serving(ADMIN_AFTER_S)
     admin_module = await asyncio.to_thread(importlib.import_module, "console.admin")
     admin: Admin = admin_module.Admin(
-        supervisor.status, supervisor.changes.audit.newest, supervisor.data_dir, supervisor.settings.node.admin
+        supervisor.status,
+        supervisor.changes.audit.newest,
+        supervisor.changes.scale,
+        supervisor.data_dir,
+        supervisor.settings.node.admin,
     )
     await admin.start(listener)
     return admin

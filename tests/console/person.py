@@ -98,9 +98,15 @@ def until(done: Callable[[], Any], what: str, seconds: float = READY_S_MAX) -> A
 
 
 def get(port: int, target: str, headers: Mapping[str, str] | None = None) -> Answer:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    return ask("GET", port, target, headers)
+
+
+def ask(
+    method: str, port: int, target: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+) -> Answer:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
-        connection.request("GET", target, headers=dict(headers or {}))
+        connection.request(method, target, body, headers=dict(headers or {}))
         answer = connection.getresponse()
         return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
     finally:

@@ -7,7 +7,7 @@ import pytest
 
 from console.admin import TOKEN_FILE, can_serve, is_own_host, read_or_make_token
 from havok.errors import NodeError
-from tests.console.person import Person, Served, get
+from tests.console.person import Answer, Person, Served, ask, get
 
 
 def test_health_is_open(owner: Person, node: Served) -> None:
@@ -36,6 +36,38 @@ def test_with_the_token(owner: Person, node: Served) -> None:
     assert (missing.status, missing.json["code"]) == (404, "not_found")
     for path in ("/healthz", "/api/status", "/metrics"):
         assert path in missing.json["detail"]
+
+
+def test_scaling_as_the_command_does(owner: Person, node: Served) -> None:
+    token = {"Authorization": f"Bearer {node.token()}"}
+
+    def scale(body: bytes, compartment: str = "one") -> Answer:
+        return ask("POST", owner.admin_port, f"/api/compartments/{compartment}/scale", token, body)
+
+    configured = scale(b"{}").json
+    assert configured == {"workers": 1, "max": 1, "low": 0.35, "high": 0.75}
+    assert scale(b'{"low": 0.2, "workers": 2}').json == {"workers": 2, "max": 2, "low": 0.2, "high": 0.75}
+    found = node.status()["compartments"]["one"]
+    assert (found["watermarks"], found["scaled"]) == ({"low": 0.2, "high": 0.75}, {"workers": 2, "low": 0.2})
+    for body, status, says in (
+        (b'{"low": 0.9}', 409, "must be below the high one"),
+        (b'{"lo": 0.2}', 400, "send a JSON object like"),
+        (b'{"low": "x"}', 400, "send a JSON object like"),
+        (b"\xff", 400, "send a JSON object like"),
+        (b"", 400, "send a JSON object like"),
+        (b" " * (1 << 17), 413, ""),
+    ):
+        answer = scale(body)
+        assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
+        assert says in answer.json.get("detail", "")
+    missing = scale(b'{"low": 0.2}', "onee")
+    assert (missing.status, missing.json["code"]) == (404, "not_found")
+    assert "did you mean one?" in missing.json["detail"]
+    assert scale(b'{"reset": true}').json == configured
+    assert ask("POST", owner.admin_port, "/api/compartments/one/scale", {}, b"{}").status == 401
+    assert ask("GET", owner.admin_port, "/api/compartments/one/scale", token).status == 405
+    newest = get(owner.admin_port, "/api/audit?limit=2", token).json["data"]
+    assert [entry["action"] for entry in newest] == ["scale", "scale"], "what only asks, or is refused, is not there"
 
 
 def test_another_host_is_refused(owner: Person, node: Served) -> None:
