@@ -197,8 +197,9 @@ def stretches(node: Node, options: Options, core: int, console: Console) -> tupl
         ("gate killed", churn.kill_gate, options.kills),
         ("quiet again", partial(churn.nothing, options.quiet_s), 1),
     ):
-        with console.status(name):
-            found.append(_stretch(node, core, rate, name, do, times))
+        if times:
+            with console.status(name):
+                found.append(_stretch(node, core, rate, name, do, times))
     return rate, tuple(found)
 
 
@@ -259,11 +260,15 @@ def print_stretches(console: Console, rate: float, found: Sequence[Stretch]) -> 
 
 def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.churn", description=(__doc__ or "").partition("\n\n")[0])
-    parser.add_argument("--kills", type=int, default=Options().kills, help="of the supervisor, and of the gate")
+    given = Options()
+    parser.add_argument("--restarts", type=int, default=given.restarts, help="0, here and below: none of them")
+    parser.add_argument("--scalings", type=int, default=given.scalings, help="out and in")
+    parser.add_argument("--upgrades", type=int, default=given.upgrades)
+    parser.add_argument("--kills", type=int, default=given.kills, help="of the supervisor, and of the gate")
     parser.add_argument("--small", action="store_true", help="each thing once or twice: does it run, not how fast")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything measured there too")
     chosen = parser.parse_args(argv)
-    options = Options(kills=chosen.kills)
+    options = Options(given.quiet_s, chosen.restarts, chosen.scalings, chosen.upgrades, chosen.kills)
     if chosen.small:
         options = Options(quiet_s=1.0, restarts=1, scalings=1, upgrades=1, kills=1)
     end_on_sigterm()

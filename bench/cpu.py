@@ -57,7 +57,7 @@ def first(core: int) -> Iterator[None]:
         try:
             yield
         finally:
-            os.sched_setscheduler(0, policy, param)
+            os.sched_setscheduler(0, policy | os.SCHED_RESET_ON_FORK, param)  # only root may take the flag back
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

@@ -21,10 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import bars
-from bench.arrivals import Arrivals, percentile_us
+from bench.apart import observe
+from bench.arrivals import percentile_us
 from bench.awake import awake
 from bench.bars import Verdict, judge
-from bench.cpu import Cores, assign_cores, first
+from bench.cpu import Cores, assign_cores
 from bench.http import end_on_sigterm
 from bench.machine import Machine, look
 from bench.node import Contents, Dataset, Node, Service, node_missing
@@ -35,6 +36,7 @@ from bench.workload import Request
 from bench.wrk import wrk_drive, wrk_missing
 
 VICTIM, HEAVY = "airport", ROUTE_DELAYS
+CROWD_MORE_S = 2.0  # than the client asks: it comes before, and the client's process takes a moment to start
 RATE = 1000.0  # of the victim: a tenth of a core
 
 
@@ -86,13 +88,8 @@ def contents() -> Contents:
 
 def _observe(node: Node, core: int, seconds: float) -> tuple[float, float, int]:
     """(p50, p99, failed) of the victim."""
-    end_ns = time.monotonic_ns() + round(seconds * 1e9)
-    with first(core):
-        arrivals = Arrivals(node.port, [Request(f"/v1/{VICTIM}?faa=JFK").raw(node.port)], RATE, connections=8)
-        try:
-            seen = arrivals.run(lambda now_ns: now_ns < end_ns)
-        finally:
-            arrivals.close()
+    requests = [Request(f"/v1/{VICTIM}?faa=JFK").raw(node.port)]
+    seen = observe(node.port, requests, RATE, core, lambda: time.sleep(seconds))
     return percentile_us(seen.latencies_ns, 0.5), percentile_us(seen.latencies_ns, 0.99), seen.failed
 
 
@@ -108,7 +105,7 @@ def stretch(directory: Path, cores: Cores, options: Options, *, shared: bool) ->
             _observe(node, cores.client, 0.5)  # warm, not kept
             for _ in range(options.rounds):
                 quiet.append(_observe(node, cores.client, options.seconds))
-                crowd = threading.Thread(target=drive, args=(options.seconds + 1,))
+                crowd = threading.Thread(target=drive, args=(options.seconds + CROWD_MORE_S,))
                 crowd.start()
                 time.sleep(0.5)  # for the crowd to be there
                 saturated.append(_observe(node, cores.client, options.seconds))

@@ -93,12 +93,13 @@ class Changes:
         """What holds then. Raises NodeError."""
         async with self._one:
             before = self._configuration.settings
-            self._configuration.scale(request)
-            await self._apply(before)
+            is_other = self._configuration.scale(request)
+            if is_other:
+                await self._apply(before)
+                await self._fleet.until_serving(READY_S_MAX)
             compartment = self._configuration.settings.compartments[request.compartment]
-            await self._fleet.until_serving(READY_S_MAX)
         workers, marks = compartment.workers, compartment.watermarks
-        if request != ScaleRequest(request.compartment):  # which only asks
+        if is_other:
             said = f"workers.min {workers.min}, workers.max {workers.max}, marks {marks.low:g} and {marks.high:g}"
             said = f"as configured: {said}" if request.reset else said
             log.info("%s is scaled: %s", request.compartment, said)

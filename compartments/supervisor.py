@@ -240,7 +240,7 @@ class Supervisor:
         if changes:
             said = self.rollout.take_back(compartment, changes)
             log.error("%s", said)
-            self._own(asyncio.to_thread(self.changes.audit.note, NODE, "take_back", compartment, said))
+            self._note(NODE, "take_back", compartment, said)
 
     # -- requests of commands --------------------------------------------------------
 
@@ -270,10 +270,11 @@ class Supervisor:
                 return self.rollout.unstage(dataset)
             case messages.ActivateRequest(dataset=dataset):
                 workers = await self.rollout.activate(dataset)
-                self._note("activate", dataset, f"version {self.rollout.live[dataset].version}")
+                actor = NODE if self.first_loads.loading == dataset else OPERATOR
+                self._note(actor, "activate", dataset, f"version {self.rollout.live[dataset].version}")
                 return {"workers": workers, "ms": round((monotonic() - started) * 1000, 3)}
             case messages.RestartRequest():
-                self._note("restart", "node", "one process after another")
+                self._note(OPERATOR, "restart", "node", "one process after another")
                 return {"processes": await self._renewals.renew([*self.fleet.workers(), *self.fleet.gates()])}
             case messages.UpgradeRequest():
                 return await self._upgrade()
@@ -286,8 +287,8 @@ class Supervisor:
             case messages.RemoveServiceRequest(name=name):
                 return await self.changes.remove_service(name)
 
-    def _note(self, action: str, target: str, reason: str) -> None:
-        self._own(asyncio.to_thread(self.changes.audit.note, OPERATOR, action, target, reason))
+    def _note(self, actor: str, action: str, target: str, reason: str) -> None:
+        self._own(asyncio.to_thread(self.changes.audit.note, actor, action, target, reason))
 
     def _accept(self, candidate: Manifest) -> dict[str, str]:
         try:

@@ -44,6 +44,7 @@ KNOTS = {  # imports for type checkers only, which close a circle
 PURE = {"watermarks", "rebalance", "moves", "spread", "condition", "placement", "admission", "restarts", "planner"}
 PURE |= {"quality", "relations", "typed", "param_rules", "access", "sqltype", "scalar", "query_code", "block_code"}
 PURE |= {"intended", "retyping", "wanted", "staffing", "suspects", "recycling", "shares", "budget", "passage"}
+PURE |= {"courtesy"}
 IMPURE_IMPORTS = {"asyncio", "socket", "os", "time", "subprocess", "threading", "random", "zmq", "psutil", "uvloop"}
 
 # What a worker must not load: it starts fast and stays small.

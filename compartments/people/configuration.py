@@ -126,12 +126,15 @@ class Configuration:
             raise ConfigError(faults)
         return loaded
 
-    def scale(self, request: ScaleRequest) -> None:
-        """Sets another scale, which is kept. Raises NodeError."""
+    def scale(self, request: ScaleRequest) -> bool:
+        """Sets another scale, which is kept; False when it holds already. Raises NodeError."""
         scale = wanted(self._loaded.settings, self._scales, request)
+        if scale == self._scales.get(request.compartment, Scale()):
+            return False
         self._stored_scales.write(request.compartment, scale)
         self._scales = self._stored_scales.read()
         self._settings = scaled(self._loaded.settings, self._scales)
+        return True
 
     def without_service(self, name: str) -> Loaded:
         """Without one added at run time. Raises NodeError when it was not, ConfigError."""

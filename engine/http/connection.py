@@ -108,6 +108,7 @@ class Connection(Answered):
                     begun, route.begun = route.begun, None
                     if begun is not None:
                         self._tail_size = 0
+                        note_served(self)
                         if isinstance(begun, bytes):
                             self.add(begun)
                             self._settle(busy=False)

@@ -112,6 +112,16 @@ def test_what_is_refused_for_others_is_begun_once(served: Wire, monkeypatch: pyt
     assert document(client.ask(get("/v1/page?k=zzz&limit=1"))) == {"data": []}, "what is soon done is not concerned"
 
 
+@pytest.mark.parametrize("target", ["/v1/few?k=a", "/v1/page?k=a&limit=1", "/v1/page?k=a&limit=x"])
+def test_whoever_asks_is_not_idle(served: Wire, target: str) -> None:
+    """Also where every answer is an error: the time it waits begins anew."""
+    client = served.client()
+    client.ask(get("/v1/page?k=a&limit=1"))
+    before = client.connection.since_ns = client.connection.since_ns - 10**9
+    client.ask(get(target))
+    assert client.connection.since_ns > before
+
+
 def test_two_requests_in_one_read_are_two(served: Wire) -> None:
     client = served.client()
     client.ask(get("/v1/page?k=a&limit=1"))
