@@ -12,7 +12,7 @@ import pytest
 
 from havok.layout import dataset_dir, live_version
 from loader import locks
-from tests.console.person import Person, until
+from tests.console.person import Person, get, until
 
 ROWS = 200_000  # a load of a second, to be caught in
 
@@ -63,6 +63,13 @@ def test_a_load_waits_for_the_first_one_of_the_node(person: Person) -> None:
             os.kill(pid, signal.SIGCONT)
             assert process.wait(30) == 0, said.read_text()
             assert "live on 1 worker" in said.read_text()
+        token = {"Authorization": f"Bearer {served.token()}"}
+
+        def activated() -> list[str]:
+            entries = get(person.admin_port, "/api/audit", token).json["data"]
+            return [entry["actor"] for entry in entries if entry["action"] == "activate"]
+
+        until(lambda: activated() == ["operator", "node"], "who made a version live, the newest first")
     finally:
         if psutil.pid_exists(pid):
             os.kill(pid, signal.SIGCONT)
